@@ -29,8 +29,8 @@ packages=(
   python3 # lit
   zlib1g-dev
 )
-# binutils: readelf; libclang-rt: sanitizers and the replay of fuzzer corpora.
-test_packages=(binutils libclang-rt-22-dev)
+# readelf; sanitizers and the replay of fuzzer corpora; lit's time limit.
+test_packages=(binutils libclang-rt-22-dev python3-psutil)
 lint_packages=(clang-format-22 clang-tidy-22)
 
 fail() {
