@@ -128,18 +128,28 @@ for package in "${missing[@]}"; do
   LC_ALL=C apt-cache show --no-all-versions "$package" >/dev/null 2>&1 ||
     absent+=" $package"
 done
-absent=$(printf '%s\n' $absent | sort -u | tr '\n' ' ')
-absent=${absent% }
-if [ -n "$absent" ]; then
-  case " $absent" in
-  *-22\ * | *-22 | *-22-*)
-    suite=$codename-security directory=debian-security
-    ;;
+lines=() suites=
+for package in $(printf '%s\n' $absent | sort -u); do
+  case $package in
+  *-22 | *-22-*) suite=$codename-security directory=debian-security ;;
   *) suite=$codename directory=debian ;;
   esac
-  fail "no enabled suite has $absent: the suite '$suite' is missing" \
-    "add this line to /etc/apt/sources.list, with the address of your Debian mirror, and run again:" \
-    "  deb http://MIRROR/$directory $suite main"
+  case " $suites " in
+  *" $suite "*) ;;
+  *)
+    suites+="${suites:+ and }$suite"
+    lines+=("  deb http://MIRROR/$directory $suite main")
+    ;;
+  esac
+done
+if [ -n "$suites" ]; then
+  if grep -q '^[WE]: Failed to fetch' "$log"; then
+    grep '^[WE]: Failed to fetch' "$log" | head -n 3 >&2
+    fail "the package lists could not be fetched, see above"
+  fi
+  fail "apt does not know $(printf '%s\n' $absent | sort -u | paste -s -d ' '): suite $suites is not enabled" \
+    "add to /etc/apt/sources.list, with your Debian mirror for MIRROR, and run again:" \
+    "${lines[@]}"
 fi
 
 # 4. Install.
