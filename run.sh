@@ -34,9 +34,8 @@ run=$build_dir/bin/moe-run
 
 # An artifact newer than its model and all that made it is kept.
 if [ ! -e "$library" ] ||
-  [ -n "$(find "$model" "$compile" "$build_dir"/lib/ -newer "$library" \
-    \( -name '*.so*' -o -name '*.a' -o -path "$model/*" -o -path "$compile" \) \
-    -print -quit)" ]; then
+  [ -n "$(find "$model" "$compile" "$build_dir/lib" -newer "$library" \
+    ! -type d -print -quit)" ]; then
   echo "-- compiling $model to $library"
   start=$SECONDS
   "$compile" "$model" -o "$library"

@@ -70,15 +70,18 @@ mkdir -p "$results"
 runners=()
 
 # run_lit NAME PATH [OPTION...]: lit under PATH; its results go to NAME.json.
+# Debian's python, for which lit and psutil are installed, if it is there.
+python=/usr/bin/python3
+[ -x $python ] || python=python3
 lit=$(command -v lit-22 || echo /usr/lib/llvm-22/bin/lit)
 lit_options=(-j "$jobs" --verbose --allow-empty-runs)
 [ -z "$filter" ] || lit_options+=("--filter=$filter")
 # A hanging test is a failed test; lit can only see to that with psutil.
-! python3 -c 'import psutil' 2>/dev/null || lit_options+=(--timeout=600)
+! $python -c 'import psutil' 2>/dev/null || lit_options+=(--timeout=600)
 run_lit() {
   local name=$1 path=$2 status=0
   shift 2
-  "$lit" "${lit_options[@]}" "$@" --output="$results/$name.json" "$path" ||
+  "$python" "$lit" "${lit_options[@]}" "$@" --output="$results/$name.json" "$path" ||
     status=$?
   runners+=("$name=lit:$status:$results/$name.json")
 }
@@ -104,4 +107,4 @@ stage rest
 print_budget
 options=()
 [ -z "$filter" ] || options+=(--allow-empty)
-python3 scripts/count_tests.py "${options[@]}" "${runners[@]}"
+"$python" scripts/count_tests.py "${options[@]}" "${runners[@]}"

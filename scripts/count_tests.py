@@ -7,6 +7,7 @@ usage: count_tests.py [--allow-empty] NAME=KIND:STATUS:FILE...
 KIND is `lit` (FILE: JSON written by --output) or `ctest` (FILE: JUnit XML
 written by --output-junit), STATUS the runner's exit code. Prints what failed,
 what was skipped, a line per runner, and last `N passed, N failed, N skipped`.
+With --allow-empty a runner may have had nothing to do, but not all of them.
 A runner that wrote no readable results, ended with an error without a failed
 test, or ran nothing at all counts as one failed test. Exit code 0 only if
 nothing failed.
@@ -104,6 +105,9 @@ def main(arguments):
               f"failed {count['skipped']:5} skipped")
     print(f"{total['passed']} passed, {total['failed']} failed, "
           f"{total['skipped']} skipped")
+    if not any(total.values()):
+        print("error: no test ran", file=sys.stderr)
+        return 1
     return 1 if total["failed"] else 0
 
 
