@@ -50,7 +50,8 @@ mirror=$(apt-get indextargets \
   awk -v r="$release" '$2 == r && $3 == "main" { print $1; exit }')
 [ -n "$mirror" ] || fail "no apt source of this machine has '$release main'"
 
-if [ ! -e "$root/etc/debian_version" ]; then
+# debootstrap's own folder stays behind in a root that it did not finish.
+if [ ! -e "$root/etc/debian_version" ] || [ -d "$root/debootstrap" ]; then
   echo "== minbase root of $release in $root"
   mkdir -p "$root"
   options=(--variant=minbase)
