@@ -1,0 +1,129 @@
+//===- MoEDialect.cpp - The MoE dialect -----------------------------------===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "moe/Dialect/MoE/IR/MoE.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+#include "moe/Dialect/MoE/IR/MoEDialect.cpp.inc"
+#include "moe/Dialect/MoE/IR/MoEEnums.cpp.inc"
+#include "moe/Dialect/MoE/IR/MoEInterfaces.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "moe/Dialect/MoE/IR/MoEAttrs.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "moe/Dialect/MoE/IR/MoETypes.cpp.inc"
+
+void MoEDialect::initialize() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "moe/Dialect/MoE/IR/MoETypes.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "moe/Dialect/MoE/IR/MoEAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "moe/Dialect/MoE/IR/MoEOps.cpp.inc"
+      >();
+}
+
+LogicalResult AssignmentType::verify(function_ref<InFlightDiagnostic()> error,
+                                     int64_t experts, int64_t maxPerToken) {
+  // assignment_c1
+  if (experts < 1)
+    return error() << "experts must be at least 1, got " << experts;
+  // assignment_c2
+  if (maxPerToken < 1)
+    return error() << "max_per_token must be at least 1, got " << maxPerToken;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Discardable attributes
+//===----------------------------------------------------------------------===//
+
+/// moe.shape: positive sizes and symbols; leading ones may be merged in the IR.
+static LogicalResult verifyShapeAttr(Operation *op, Attribute value,
+                                     Type type) {
+  auto shape = dyn_cast<ArrayAttr>(value);
+  if (!shape)
+    return op->emitError("moe.shape must be an array");
+  for (Attribute size : shape) {
+    auto number = dyn_cast<IntegerAttr>(size);
+    if (!(number && number.getInt() >= 0) && !isa<StringAttr>(size))
+      return op->emitError("moe.shape must hold sizes and symbols, got ")
+             << size;
+  }
+  auto shaped = dyn_cast<ShapedType>(type);
+  if (!shaped || !shaped.hasRank() || shaped.getRank() > int64_t(shape.size()))
+    return op->emitError("moe.shape ")
+           << shape << " does not describe " << type;
+  return success();
+}
+
+static LogicalResult verifyValueAttr(Operation *op, NamedAttribute attribute,
+                                     Type type, bool isArgument) {
+  StringRef name = attribute.getName();
+  Attribute value = attribute.getValue();
+  auto wrong = [&](StringRef wanted) {
+    return op->emitError() << name << " must be " << wanted << ", got "
+                           << value;
+  };
+  if (name == MoEDialect::kShapeAttr)
+    return verifyShapeAttr(op, value, type);
+  if (name == MoEDialect::kNameAttr)
+    return isa<StringAttr>(value) ? success() : wrong("a string");
+  if (name == MoEDialect::kLimitAttr && isArgument)
+    return isa<IntegerAttr>(value) ? success() : wrong("an integer");
+  if ((name == MoEDialect::kStateAttr || name == MoEDialect::kLengthsAttr) &&
+      isArgument)
+    return isa<UnitAttr>(value) ? success() : wrong("a unit attribute");
+  if (name == MoEDialect::kOptionalAttr && !isArgument)
+    return isa<UnitAttr>(value) ? success() : wrong("a unit attribute");
+  if (name == MoEDialect::kCountAttr && !isArgument)
+    return isa<StringAttr>(value) ? success() : wrong("a string");
+  return op->emitError() << name << " is not an attribute of "
+                         << (isArgument ? "an argument" : "a result");
+}
+
+LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
+                                                   NamedAttribute attribute) {
+  StringRef name = attribute.getName();
+  if (!isa<ModuleOp>(op))
+    return op->emitError() << name << " is not an attribute of "
+                           << op->getName();
+  if (name == kModelAttr && isa<StringAttr>(attribute.getValue()))
+    return success();
+  if ((name == kMaxLengthAttr || name == kVocabSizeAttr) &&
+      isa<IntegerAttr>(attribute.getValue()))
+    return success();
+  if (name == kParamsAttr && isa<ArrayAttr>(attribute.getValue()))
+    return success();
+  return op->emitError() << name << " has an unknown name or a wrong value";
+}
+
+LogicalResult MoEDialect::verifyRegionArgAttribute(Operation *op, unsigned,
+                                                   unsigned argument,
+                                                   NamedAttribute attribute) {
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function)
+    return op->emitError() << attribute.getName()
+                           << " is only for function arguments";
+  return verifyValueAttr(op, attribute, function.getArgumentTypes()[argument],
+                         /*isArgument=*/true);
+}
+
+LogicalResult MoEDialect::verifyRegionResultAttribute(
+    Operation *op, unsigned, unsigned result, NamedAttribute attribute) {
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function)
+    return op->emitError() << attribute.getName()
+                           << " is only for function results";
+  return verifyValueAttr(op, attribute, function.getResultTypes()[result],
+                         /*isArgument=*/false);
+}

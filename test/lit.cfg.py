@@ -1,0 +1,23 @@
+import os
+import sys
+
+import lit.formats
+
+config.name = "moe-mlir"
+config.test_format = lit.formats.ShTest(True)
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["Inputs"]
+config.test_source_root = os.path.dirname(__file__)
+config.environment["PATH"] = os.pathsep.join(
+    [config.moe_tools_dir, config.llvm_tools_dir, config.environment["PATH"]])
+config.environment["LC_ALL"] = "C"
+config.substitutions.append(("%moe_src", config.moe_source_dir))
+config.substitutions.append(("%moe_build", config.moe_binary_dir))
+config.substitutions.append(("%golden", os.path.join(
+    config.moe_source_dir, "test", "golden")))
+config.substitutions.append(("%demo", os.path.join(
+    config.moe_source_dir, "models", "demo")))
+config.substitutions.append(("%llvm_lib_dir", config.llvm_lib_dir))
+config.substitutions.append(("%python", sys.executable))
+config.substitutions.append(("%cc", config.c_compiler))
+config.substitutions.append(("%cxx", config.cxx_compiler))
