@@ -1,0 +1,51 @@
+//===- internal.h - What the files of the runtime share -----------*- C -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#ifndef MOE_RT_SRC_INTERNAL_H
+#define MOE_RT_SRC_INTERNAL_H
+#include "diag.h"
+#include "manifest.h"
+#include "moe_abi.h"
+#include "moe_rt.h"
+#include "pool.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct moe_rt_module {
+  atomic_size_t references;
+  char *path; // absolute
+  moe_manifest *manifest;
+  void *library; // of dlopen(); NULL for code that is linked in
+  const moe_abi_library *code;
+  unsigned level_index; // 0: x86-64-v3, 1: x86-64-v4
+  char *description;
+};
+void moe_module_retain(moe_rt_module *module);
+
+struct moe_rt_params {
+  atomic_size_t references;
+  moe_rt_module *module;
+  struct moe_checkpoint *checkpoint; // NULL unless a parameter is mapped
+  void **data;                       // one per manifest parameter
+  bool *owned;                       // from moe_alloc_pages()
+};
+void moe_params_retain(moe_rt_params *params);
+
+/// Makes `error` this thread's last error and returns its status.
+moe_rt_status moe_report(const moe_error *error);
+/// The same for text made here.
+moe_rt_status moe_report_text(moe_rt_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/// Copies the caller's options: `known` bytes, of which a caller of another
+/// version may have fewer (the rest is zero) or more (which must be zero).
+/// `options` NULL gives zeros.
+moe_rt_status moe_copy_options(void *copy, size_t known, const void *options,
+                               const char *what);
+
+/// x86-64 level of this CPU with what its system saves: 1, 3 or 4.
+uint32_t moe_cpu_level(void);
+
+#endif // MOE_RT_SRC_INTERNAL_H
