@@ -1,0 +1,196 @@
+//===- main.c - Runs compiled models --------------------------------------===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#include "moe-run.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+    "moe-run - runs a model that moe-compile made\n"
+    "\n"
+    "usage: moe-run FILE --params=DIR --input=FILE.safetensors [OPTION...]\n"
+    "       moe-run FILE --params=DIR --prompt=TEXT | --tokens=1,2,3 "
+    "[OPTION...]\n"
+    "       moe-run FILE --describe[=json]\n"
+    "\n"
+    "Weights:\n"
+    "  --params=SOURCE       directory with the checkpoint, a safetensors "
+    "file, "
+    "or\n"
+    "                        synthetic:SEED for random weights\n"
+    "One function on tensors:\n"
+    "  --input=FILE          inputs, matched by name; may hold more\n"
+    "  --function=NAME       default: forward, else layer, else the first one\n"
+    "  --output=FILE         where the outputs go (safetensors)\n"
+    "  --optional            compute optional outputs too\n"
+    "  --expect=FILE         compare: each tensor of FILE that is not an input "
+    "must\n"
+    "                        be produced and agree, else exit code 3\n"
+    "  --rtol=R --atol=A     |got - expected| <= A + R * |expected|\n"
+    "                        (default 1e-4 each)\n"
+    "  --repeat=N            run N times (default 1), print the time, require "
+    "the\n"
+    "                        same bits each time\n"
+    "Greedy continuation:\n"
+    "  --prompt=TEXT         a byte is a token; for vocabularies of 256 bytes\n"
+    "  --tokens=IDS          ids, such as 1,2,3\n"
+    "  --max-new-tokens=N    default 64\n"
+    "  --max-length=N        tokens that the KV cache holds (default: as many "
+    "as\n"
+    "                        needed)\n"
+    "Looking inside:\n"
+    "  --describe[=json]     functions, parameters, targets, hash; nothing is "
+    "run\n"
+    "Machine:\n"
+    "  --threads=N           default: as many as this process may use\n"
+    "  --device=cpu          where to run (cuda, emulated-cuda: not in this "
+    "build)\n"
+    "  --level=3|4           highest x86-64 level to use (default: what is "
+    "there)\n"
+    "\n"
+    "  -q, --quiet           results and errors only\n"
+    "  -v, --verbose         what happens, with times\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit codes: 0 done, 1 error, 2 wrong command line, 3 comparison failed,\n"
+    "4 the machine lacks something, 70 internal error.\n"
+    "\n"
+    "Examples:\n"
+    "  moe-run demo.so --params=models/demo --prompt='def ' "
+    "--max-new-tokens=80\n"
+    "  moe-run m.so --params=DIR --input=x.safetensors "
+    "--output=y.safetensors\n"
+    "  moe-run m.so --params=DIR --input=g.safetensors "
+    "--expect=g.safetensors\n";
+
+static int wrong_use(const char *text) {
+  tool_error("moe-run: %s, see moe-run --help", text);
+  return TOOL_USAGE;
+}
+
+/// What the flags must not be together.
+static int check_options(const run_options *o, size_t num_positional,
+                         bool has_max_new) {
+  if (num_positional == 0)
+    return wrong_use("no file given");
+  if (!*o->artifact)
+    return wrong_use("the name of the file is empty");
+  if (o->describe)
+    return o->input || o->prompt || o->has_tokens
+               ? wrong_use("--describe runs nothing, found an input too")
+               : TOOL_OK;
+  int modes = (o->input != NULL) + (o->prompt != NULL) + o->has_tokens;
+  if (modes == 0)
+    return wrong_use("nothing to run: give --input, --prompt, --tokens or "
+                     "--describe");
+  if (modes > 1)
+    return wrong_use("--input, --prompt and --tokens exclude each other");
+  if (!o->input && (o->output || o->expect || o->optional || o->function))
+    return wrong_use("--function, --output, --optional and --expect go with "
+                     "--input");
+  if (o->input && has_max_new)
+    return wrong_use("--max-new-tokens goes with --prompt or --tokens");
+  if (o->prompt && !*o->prompt)
+    return wrong_use("--prompt: the text is empty, nothing to go on from");
+  return TOOL_OK;
+}
+
+static int run_module(run_state *state) {
+  const run_options *o = state->options;
+  double start = tool_now();
+  moe_rt_options options = {sizeof(options), (uint32_t)o->level};
+  moe_rt_status status =
+      moe_rt_module_open(o->artifact, &options, &state->module);
+  if (status)
+    return tool_fail(status, NULL);
+  int code = tool_describe(state->module, o->artifact, &state->description);
+  if (!code)
+    code = tool_choose_function(o->artifact, state->description, o->function,
+                                &state->function);
+  if (code)
+    return code;
+  if (!o->params && moe_json_size(moe_json_find(
+                        moe_json_root(state->description), "parameters"))) {
+    tool_error("%s: needs weights, none given: --params=DIR",
+               MOE_QP(o->artifact));
+    return TOOL_USAGE;
+  }
+  double opened = tool_now();
+  if (o->params)
+    code = tool_open_params(state->module, o->params, (int32_t)o->threads,
+                            o->quiet, &state->params);
+  if (code)
+    return code;
+  if (o->verbose)
+    fprintf(stderr, "opened in %.1f ms, weights laid out in %.1f ms\n",
+            1e3 * (opened - start), 1e3 * (tool_now() - opened));
+  return o->input ? run_function(state) : run_generate(state);
+}
+
+int main(int argc, char **argv) {
+  tool_start();
+  run_options o = {.rtol = 1e-4,
+                   .atol = 1e-4,
+                   .max_new_tokens = 64,
+                   .repeat = 1,
+                   .device = "cpu"};
+  const char *level = NULL;
+  bool has_max_new = false;
+  // Bounds that no honest use meets and that keep sums from overflowing.
+  const tool_option options[] = {
+      {"params", 0, TOOL_OPT_STRING, &o.params, "DIR", 0, 0, NULL, NULL},
+      {"input", 0, TOOL_OPT_STRING, &o.input, "FILE", 0, 0, NULL, NULL},
+      {"function", 0, TOOL_OPT_STRING, &o.function, "NAME", 0, 0, NULL, NULL},
+      {"output", 'o', TOOL_OPT_STRING, &o.output, "FILE", 0, 0, NULL, NULL},
+      {"optional", 0, TOOL_OPT_FLAG, &o.optional, NULL, 0, 0, NULL, NULL},
+      {"expect", 0, TOOL_OPT_STRING, &o.expect, "FILE", 0, 0, NULL, NULL},
+      {"rtol", 0, TOOL_OPT_REAL, &o.rtol, "1e-4", 0, 0, NULL, NULL},
+      {"atol", 0, TOOL_OPT_REAL, &o.atol, "1e-4", 0, 0, NULL, NULL},
+      {"repeat", 0, TOOL_OPT_INT, &o.repeat, "N", 1, 1000000, NULL, NULL},
+      {"prompt", 0, TOOL_OPT_STRING, &o.prompt, "TEXT", 0, 0, NULL, NULL},
+      {"tokens", 0, TOOL_OPT_INTS, &o.tokens, "1,2,3", 0, INT64_MAX, NULL,
+       &o.has_tokens},
+      {"max-new-tokens", 0, TOOL_OPT_INT, &o.max_new_tokens, "N", 0, 100000000,
+       NULL, &has_max_new},
+      {"max-length", 0, TOOL_OPT_INT, &o.max_length, "N", 1, 100000000, NULL,
+       NULL},
+      {"describe", 0, TOOL_OPT_OPTIONAL, &o.describe, "json", 0, 0, "json|text",
+       NULL},
+      {"threads", 0, TOOL_OPT_INT, &o.threads, "N", 1, 1024, NULL, NULL},
+      {"device", 0, TOOL_OPT_STRING, &o.device, "cpu", 0, 0,
+       "cpu|cuda|emulated-cuda", NULL},
+      {"level", 0, TOOL_OPT_STRING, &level, "3|4", 0, 0, "3|4", NULL},
+      {"quiet", 'q', TOOL_OPT_FLAG, &o.quiet, NULL, 0, 0, NULL, NULL},
+      {"verbose", 'v', TOOL_OPT_FLAG, &o.verbose, NULL, 0, 0, NULL, NULL},
+      {"help", 'h', TOOL_OPT_FLAG, &o.help, NULL, 0, 0, NULL, NULL},
+      {"version", 0, TOOL_OPT_FLAG, &o.version, NULL, 0, 0, NULL, NULL},
+  };
+  size_t num_positional;
+  int code = tool_parse("moe-run", options, sizeof(options) / sizeof(*options),
+                        argc, argv, &o.artifact, 1, &num_positional);
+  if (code)
+    return code;
+  if (o.help || o.version) {
+    if (o.help)
+      tool_write(help, sizeof(help) - 1);
+    else
+      tool_print_version("moe-run");
+    return tool_finish(TOOL_OK);
+  }
+  o.level = level ? *level - '0' : 0;
+  code = check_options(&o, num_positional, has_max_new);
+  if (code)
+    return code;
+  if (o.describe)
+    return tool_finish(run_describe(o.artifact, !strcmp(o.describe, "json")));
+  if (strcmp(o.device, "cpu")) {
+    tool_error("--device=%s: this build runs on the CPU alone", o.device);
+    return TOOL_ENVIRONMENT;
+  }
+  run_state state = {.options = &o};
+  code = run_module(&state);
+  moe_rt_params_close(state.params);
+  moe_rt_module_close(state.module);
+  moe_json_free(state.description);
+  return tool_finish(code);
+}

@@ -1,0 +1,96 @@
+//===- moe-run.h - Parts of moe-run -------------------------------*- C -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+/// Every function returns TOOL_OK or, after an `error: ` line, an exit code.
+//===----------------------------------------------------------------------===//
+#ifndef MOE_TOOLS_MOE_RUN_H
+#define MOE_TOOLS_MOE_RUN_H
+#include "safetensors.h"
+#include "tool.h"
+
+typedef struct {
+  const char *artifact, *params, *input, *function, *output, *expect;
+  const char *prompt, *describe, *device;
+  double rtol, atol;
+  tool_int_list tokens;
+  int64_t max_new_tokens, threads, repeat, level, max_length;
+  bool optional, quiet, verbose, help, version;
+  bool has_tokens;
+} run_options;
+
+/// What stays open during a run.
+typedef struct {
+  const run_options *options;
+  moe_rt_module *module;
+  moe_rt_params *params;
+  moe_json_document *description;
+  const char *function;
+} run_state;
+
+//===----------------------------------------------------------------------===//
+// describe.c
+//===----------------------------------------------------------------------===//
+
+int run_describe(const char *path, bool as_json);
+
+//===----------------------------------------------------------------------===//
+// call.c: one function on tensors
+//===----------------------------------------------------------------------===//
+
+typedef struct {
+  const char *function;
+  moe_rt_session *session;
+  size_t num_inputs, num_outputs;
+  moe_rt_argument_info *input_infos, *output_infos;
+  tool_tensor *inputs, *outputs;
+  moe_rt_tensor *input_views, *output_views;
+  /// Outputs to compute; required ones always are.
+  bool *wanted;
+} run_call;
+
+/// Asks the module what `function` takes and gives. Release with
+/// run_call_close() (after a failure too).
+int run_call_open(const moe_rt_module *module, const char *function,
+                  run_call *call);
+void run_call_close(run_call *call);
+/// Copies the inputs out of a file that may hold other tensors as well.
+int run_call_read(run_call *call, const moe_st_file *file);
+/// Makes room for the wanted outputs. `file` (may be NULL) names the inputs.
+int run_call_allocate(run_call *call, const char *file);
+int run_call_run(run_call *call, const char *file);
+
+/// `--input`.
+int run_function(run_state *state);
+
+//===----------------------------------------------------------------------===//
+// expect.c
+//===----------------------------------------------------------------------===//
+
+/// Marks the outputs that `expected` names as wanted.
+void run_expect_want(const moe_st_file *expected, run_call *call);
+/// Compares. TOOL_DIFFERS after a line per tensor that disagrees.
+int run_expect_compare(run_state *state, const moe_st_file *expected,
+                       const run_call *call);
+
+//===----------------------------------------------------------------------===//
+// generate.c
+//===----------------------------------------------------------------------===//
+
+/// `count` greedy tokens after `prompt`, one row. `emit` (may be NULL) gets
+/// each as it is known, and ends generation with false.
+typedef struct {
+  const int64_t *prompt;
+  size_t prompt_count, count;
+  int64_t *tokens; // room for `count`
+  bool (*emit)(void *user, int64_t token);
+  void *user;
+  /// Results.
+  size_t generated;
+  double prefill_s, decode_s;
+} run_generation;
+
+int run_greedy(run_state *state, run_generation *generation);
+/// `--tokens`, `--prompt`.
+int run_generate(run_state *state);
+
+#endif // MOE_TOOLS_MOE_RUN_H
