@@ -161,4 +161,30 @@ const char *tool_format_shape(tool_shape_text *text, const int64_t *shape,
 #define TOOL_SHAPE(shape, rank)                                                \
   tool_format_shape(&(tool_shape_text){{0}}, (shape), (rank))
 
+//===----------------------------------------------------------------------===//
+// Calls
+//===----------------------------------------------------------------------===//
+
+/// A function with its inputs and outputs.
+typedef struct {
+  const char *function;
+  moe_rt_session *session; // owned
+  size_t num_inputs, num_outputs;
+  moe_rt_argument_info *input_infos, *output_infos;
+  tool_tensor *inputs, *outputs;
+  moe_rt_tensor *input_views, *output_views;
+  /// Outputs to compute; required ones always are.
+  bool *wanted;
+} tool_call;
+
+/// Asks the module what `function` takes and gives. Release with
+/// tool_call_close() (after a failure too).
+int tool_call_open(const moe_rt_module *module, const char *function,
+                   tool_call *call);
+void tool_call_close(tool_call *call);
+/// Makes room for the wanted outputs, once the inputs are there. `file` (may be
+/// NULL) says where those come from.
+int tool_call_allocate(tool_call *call, const char *file);
+int tool_call_run(tool_call *call, const char *file);
+
 #endif // MOE_TOOLS_COMMON_TOOL_H

@@ -43,6 +43,10 @@ static void print_argument(const moe_json *argument) {
   const moe_json *shape = moe_json_find(argument, "shape");
   tool_print("%s: %s[", MOE_Q(string_of(argument, "name")),
              MOE_Q(string_of(argument, "dtype")));
+  bool bounded = false;
+  moe_json_bool(moe_json_find(argument, "bounded"), &bounded);
+  if (bounded)
+    tool_print("<= ");
   for (size_t d = 0; d < moe_json_size(shape); d++) {
     const moe_json *extent = moe_json_at(shape, d);
     const char *symbol;
@@ -56,9 +60,6 @@ static void print_argument(const moe_json *argument) {
   uint64_t limit = number_of(argument, "limit");
   if (limit)
     tool_print(" < %llu", (unsigned long long)limit);
-  bool bounded;
-  if (moe_json_bool(moe_json_find(argument, "bounded"), &bounded) && bounded)
-    tool_print(" at most");
 }
 
 static bool is_optional(const moe_json *argument) {
@@ -116,6 +117,9 @@ static void print_parameters(const moe_json *root) {
     for (size_t j = 0; j < moe_json_size(sources); j++) {
       const moe_json *shape = moe_json_find(moe_json_at(sources, j), "shape");
       uint64_t product = 1;
+      moe_json_bool(moe_json_find(argument, "bounded"), &bounded);
+      if (bounded)
+        tool_print("<= ");
       for (size_t d = 0; d < moe_json_size(shape); d++) {
         uint64_t extent;
         if (!moe_json_uint64(moe_json_at(shape, d), &extent) ||

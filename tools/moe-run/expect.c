@@ -18,7 +18,7 @@ static const tool_tensor *find(const tool_tensor *tensors, size_t count,
   return NULL;
 }
 
-void run_expect_want(const moe_st_file *expected, run_call *call) {
+void run_expect_want(const moe_st_file *expected, tool_call *call) {
   for (size_t i = 0; i < moe_st_count(expected); i++) {
     size_t index;
     if (find(call->outputs, call->num_outputs, moe_st_at(expected, i)->name,
@@ -152,7 +152,7 @@ static bool compare(comparison *c, const moe_st_tensor *expected,
 /// `next_tokens` [N]: N greedy tokens after row 0 of `input_ids`.
 static int compare_next_tokens(run_state *state, comparison *c,
                                const moe_st_tensor *expected,
-                               const run_call *call) {
+                               const tool_call *call) {
   size_t index;
   const tool_tensor *ids =
       find(call->inputs, call->num_inputs, "input_ids", &index);
@@ -189,7 +189,7 @@ static int compare_next_tokens(run_state *state, comparison *c,
 }
 
 int run_expect_compare(run_state *state, const moe_st_file *expected,
-                       const run_call *call) {
+                       const tool_call *call) {
   comparison c = {moe_st_path(expected), state->options->rtol,
                   state->options->atol, 0, NULL};
   size_t checked = 0, wrong = 0;

@@ -29,8 +29,8 @@ static int64_t argmax(const tool_tensor *logits, size_t vocabulary) {
 
 /// Opens `function` with the one input [1, n] of ids on a shared session.
 static int open_step(run_state *state, const char *function,
-                     moe_rt_session *session, run_call *call) {
-  int code = run_call_open(state->module, function, call);
+                     moe_rt_session *session, tool_call *call) {
+  int code = tool_call_open(state->module, function, call);
   if (code)
     return code;
   call->session = session;
@@ -45,7 +45,7 @@ static int open_step(run_state *state, const char *function,
   return TOOL_OK;
 }
 
-static int step(run_call *call, const int64_t *ids, size_t count,
+static int step(tool_call *call, const int64_t *ids, size_t count,
                 int64_t *token) {
   tool_tensor *input = &call->inputs[0];
   if (!input->data || input->shape[1] != (int64_t)count) {
@@ -53,12 +53,12 @@ static int step(run_call *call, const int64_t *ids, size_t count,
     input->shape[1] = (int64_t)count;
     if (!tool_tensor_alloc(input))
       return tool_out_of_memory();
-    int code = run_call_allocate(call, NULL);
+    int code = tool_call_allocate(call, NULL);
     if (code)
       return code;
   }
   memcpy(input->data, ids, count * sizeof(*ids));
-  int code = run_call_run(call, NULL);
+  int code = tool_call_run(call, NULL);
   if (code)
     return code;
   for (size_t i = 0; i < call->num_outputs; i++) {
@@ -74,8 +74,8 @@ static int step(run_call *call, const int64_t *ids, size_t count,
 }
 
 static int generate_on(run_state *state, run_generation *g,
-                       moe_rt_session *session, run_call *prefill,
-                       run_call *decode) {
+                       moe_rt_session *session, tool_call *prefill,
+                       tool_call *decode) {
   int code = open_step(state, "prefill", session, prefill);
   if (!code)
     code = open_step(state, "decode", session, decode);
@@ -144,11 +144,11 @@ int run_greedy(run_state *state, run_generation *g) {
                                  &session);
   if (status)
     return tool_fail(status, NULL);
-  run_call prefill = {0}, decode = {0};
+  tool_call prefill = {0}, decode = {0};
   int code = generate_on(state, g, session, &prefill, &decode);
   prefill.session = decode.session = NULL;
-  run_call_close(&prefill);
-  run_call_close(&decode);
+  tool_call_close(&prefill);
+  tool_call_close(&decode);
   moe_rt_session_close(session);
   return code;
 }

@@ -34,30 +34,8 @@ typedef struct {
 int run_describe(const char *path, bool as_json);
 
 //===----------------------------------------------------------------------===//
-// call.c: one function on tensors
+// function.c
 //===----------------------------------------------------------------------===//
-
-typedef struct {
-  const char *function;
-  moe_rt_session *session;
-  size_t num_inputs, num_outputs;
-  moe_rt_argument_info *input_infos, *output_infos;
-  tool_tensor *inputs, *outputs;
-  moe_rt_tensor *input_views, *output_views;
-  /// Outputs to compute; required ones always are.
-  bool *wanted;
-} run_call;
-
-/// Asks the module what `function` takes and gives. Release with
-/// run_call_close() (after a failure too).
-int run_call_open(const moe_rt_module *module, const char *function,
-                  run_call *call);
-void run_call_close(run_call *call);
-/// Copies the inputs out of a file that may hold other tensors as well.
-int run_call_read(run_call *call, const moe_st_file *file);
-/// Makes room for the wanted outputs. `file` (may be NULL) names the inputs.
-int run_call_allocate(run_call *call, const char *file);
-int run_call_run(run_call *call, const char *file);
 
 /// `--input`.
 int run_function(run_state *state);
@@ -67,10 +45,10 @@ int run_function(run_state *state);
 //===----------------------------------------------------------------------===//
 
 /// Marks the outputs that `expected` names as wanted.
-void run_expect_want(const moe_st_file *expected, run_call *call);
+void run_expect_want(const moe_st_file *expected, tool_call *call);
 /// Compares. TOOL_DIFFERS after a line per tensor that disagrees.
 int run_expect_compare(run_state *state, const moe_st_file *expected,
-                       const run_call *call);
+                       const tool_call *call);
 
 //===----------------------------------------------------------------------===//
 // generate.c

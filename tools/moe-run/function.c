@@ -1,4 +1,4 @@
-//===- call.c - One function on tensors -----------------------------------===//
+//===- function.c - One function on tensors -------------------------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #define _GNU_SOURCE
@@ -9,67 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int run_call_open(const moe_rt_module *module, const char *function,
-                  run_call *call) {
-  memset(call, 0, sizeof(*call));
-  call->function = function;
-  size_t inputs, outputs;
-  moe_rt_status status =
-      moe_rt_function_counts(module, function, &inputs, &outputs);
-  if (status)
-    return tool_fail(status, NULL);
-  // One more, so that none of them asks for zero bytes.
-  call->input_infos = calloc(inputs + 1, sizeof(*call->input_infos));
-  call->output_infos = calloc(outputs + 1, sizeof(*call->output_infos));
-  call->inputs = calloc(inputs + 1, sizeof(*call->inputs));
-  call->outputs = calloc(outputs + 1, sizeof(*call->outputs));
-  call->input_views = calloc(inputs + 1, sizeof(*call->input_views));
-  call->output_views = calloc(outputs + 1, sizeof(*call->output_views));
-  call->wanted = calloc(outputs + 1, sizeof(*call->wanted));
-  if (!call->input_infos || !call->output_infos || !call->inputs ||
-      !call->outputs || !call->input_views || !call->output_views ||
-      !call->wanted)
-    return tool_out_of_memory();
-  call->num_inputs = inputs;
-  call->num_outputs = outputs;
-  for (size_t i = 0; i < inputs; i++) {
-    status = moe_rt_function_input(module, function, i, &call->input_infos[i]);
-    if (status)
-      return tool_fail(status, NULL);
-    call->inputs[i].name = call->input_infos[i].name;
-    call->inputs[i].dtype = call->input_infos[i].dtype;
-    call->inputs[i].rank = call->input_infos[i].ndim;
-  }
-  for (size_t i = 0; i < outputs; i++) {
-    status =
-        moe_rt_function_output(module, function, i, &call->output_infos[i]);
-    if (status)
-      return tool_fail(status, NULL);
-    call->outputs[i].name = call->output_infos[i].name;
-    call->outputs[i].dtype = call->output_infos[i].dtype;
-    call->outputs[i].rank = call->output_infos[i].ndim;
-    call->wanted[i] = call->output_infos[i].role == MOE_RT_OUTPUT;
-  }
-  return TOOL_OK;
-}
-
-void run_call_close(run_call *call) {
-  moe_rt_session_close(call->session);
-  for (size_t i = 0; i < call->num_inputs; i++)
-    tool_tensor_free(&call->inputs[i]);
-  for (size_t i = 0; i < call->num_outputs; i++)
-    tool_tensor_free(&call->outputs[i]);
-  free(call->input_infos);
-  free(call->output_infos);
-  free(call->inputs);
-  free(call->outputs);
-  free(call->input_views);
-  free(call->output_views);
-  free(call->wanted);
-  memset(call, 0, sizeof(*call));
-}
-
-int run_call_read(run_call *call, const moe_st_file *file) {
+/// Copies the inputs out of a file that may hold other tensors as well.
+static int read_inputs(tool_call *call, const moe_st_file *file) {
   const char *path = moe_st_path(file);
   for (size_t i = 0; i < call->num_inputs; i++) {
     const moe_rt_argument_info *info = &call->input_infos[i];
@@ -126,36 +67,8 @@ int run_call_read(run_call *call, const moe_st_file *file) {
   return TOOL_OK;
 }
 
-int run_call_allocate(run_call *call, const char *file) {
-  for (size_t i = 0; i < call->num_inputs; i++)
-    call->input_views[i] = tool_tensor_view(&call->inputs[i]);
-  for (size_t i = 0; i < call->num_outputs; i++) {
-    tool_tensor *output = &call->outputs[i];
-    tool_tensor_free(output);
-    moe_rt_status status =
-        moe_rt_output_shape(call->session, call->function, call->input_views,
-                            call->num_inputs, i, &output->rank, output->shape);
-    if (status)
-      return tool_fail(status, file);
-    if (call->wanted[i] && !tool_tensor_alloc(output)) {
-      tool_error("not enough memory for output '%s' of shape %s",
-                 MOE_Q(output->name), TOOL_SHAPE(output->shape, output->rank));
-      return TOOL_ENVIRONMENT;
-    }
-    call->output_views[i] = tool_tensor_view(output);
-  }
-  return TOOL_OK;
-}
-
-int run_call_run(run_call *call, const char *file) {
-  moe_rt_status status =
-      moe_rt_run(call->session, call->function, call->input_views,
-                 call->num_inputs, call->output_views, call->num_outputs);
-  return status ? tool_fail(status, file) : TOOL_OK;
-}
-
 /// A copy of the outputs' bytes as they are after the first run.
-static void **snapshot(const run_call *call) {
+static void **snapshot(const tool_call *call) {
   void **copies = calloc(call->num_outputs + 1, sizeof(*copies));
   if (!copies)
     return NULL;
@@ -182,7 +95,7 @@ static bool has_cache(const char *function) {
 }
 
 /// Runs `--repeat` times; each run must give the bits of the first.
-static int run_repeatedly(run_state *state, run_call *call) {
+static int run_repeatedly(run_state *state, tool_call *call) {
   const run_options *options = state->options;
   size_t repeat = (size_t)options->repeat;
   double *times = malloc(repeat * sizeof(*times));
@@ -207,7 +120,7 @@ static int run_repeatedly(run_state *state, run_call *call) {
     }
     double start = tool_now();
     if (!code)
-      code = run_call_run(call, options->input);
+      code = tool_call_run(call, options->input);
     times[r] = tool_now() - start;
     if (code || repeat == 1)
       break;
@@ -241,7 +154,7 @@ static int run_repeatedly(run_state *state, run_call *call) {
   return code;
 }
 
-static int write_outputs(const run_call *call, const char *path) {
+static int write_outputs(const tool_call *call, const char *path) {
   moe_st_entry *entries = calloc(call->num_outputs + 1, sizeof(*entries));
   if (!entries)
     return tool_out_of_memory();
@@ -271,7 +184,7 @@ static int write_outputs(const run_call *call, const char *path) {
 }
 
 /// "output f32 [7, 20]  mean 0.01 std 0.9 min -2 max 2  first 0.1 0.2 0.3 0.4"
-static void print_summary(const run_call *call) {
+static void print_summary(const tool_call *call) {
   for (size_t i = 0; i < call->num_outputs; i++) {
     const tool_tensor *t = &call->outputs[i];
     size_t n;
@@ -338,11 +251,11 @@ static bool overwrites_input(const run_options *options) {
 }
 
 static int run_opened(run_state *state, const moe_st_file *input,
-                      const moe_st_file *expected, run_call *call) {
+                      const moe_st_file *expected, tool_call *call) {
   const run_options *options = state->options;
-  int code = run_call_open(state->module, state->function, call);
+  int code = tool_call_open(state->module, state->function, call);
   if (!code)
-    code = run_call_read(call, input);
+    code = read_inputs(call, input);
   if (code)
     return code;
   for (size_t i = 0; options->optional && i < call->num_outputs; i++)
@@ -364,7 +277,7 @@ static int run_opened(run_state *state, const moe_st_file *input,
                                                &session, &call->session);
   if (status)
     return tool_fail(status, NULL);
-  code = run_call_allocate(call, options->input);
+  code = tool_call_allocate(call, options->input);
   if (!code)
     code = run_repeatedly(state, call);
   // The bounded outputs' sizes that the runs have set live in the shapes.
@@ -388,13 +301,13 @@ int run_function(run_state *state) {
   int code = TOOL_OK;
   if (options->expect && moe_st_open(options->expect, 0, &expected, &error))
     code = tool_fail_with(&error);
-  run_call call = {0};
+  tool_call call = {0};
   if (!code)
     code = run_opened(state, input, expected, &call);
   // Cut short meanwhile, what was read is not what the file says.
   if (!code && moe_st_unchanged(input, &error))
     code = tool_fail_with(&error);
-  run_call_close(&call);
+  tool_call_close(&call);
   moe_st_close(expected);
   moe_st_close(input);
   return code;
