@@ -34,8 +34,13 @@ def ConvertKernelsToLoops : Pass<"convert-moe-to-loops", "func::FuncOp"> {
   let description = [{
     The plain meaning of the ops in their canonical arithmetic. Products run
     unpacked, one element at a time; `moe.packed_matmul` has a lowering of its
-    own (`moe-lower-packed-matmul`).
+    own (`moe-lower-packed-matmul`). Elementwise nn ops on scalars and vectors
+    become arith and math ops wherever they are, except in the epilogue of a
+    `moe.packed_matmul`. Heavy ops run inside `moe.parallel`.
   }];
+  let options = [
+    Option<"sequential", "sequential", "bool", /*default=*/"false",
+           "Emit plain loops instead of moe.parallel">];
   let dependentDialects = ["arith::ArithDialect", "math::MathDialect",
                            "memref::MemRefDialect", "scf::SCFDialect",
                            "vector::VectorDialect"];
