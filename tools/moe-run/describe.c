@@ -117,9 +117,6 @@ static void print_parameters(const moe_json *root) {
     for (size_t j = 0; j < moe_json_size(sources); j++) {
       const moe_json *shape = moe_json_find(moe_json_at(sources, j), "shape");
       uint64_t product = 1;
-      moe_json_bool(moe_json_find(argument, "bounded"), &bounded);
-      if (bounded)
-        tool_print("<= ");
       for (size_t d = 0; d < moe_json_size(shape); d++) {
         uint64_t extent;
         if (!moe_json_uint64(moe_json_at(shape, d), &extent) ||
