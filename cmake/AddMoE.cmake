@@ -4,7 +4,13 @@
 # Nothing links the rooms one by one, so there is one copy of every TypeID.
 function(add_moe_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
-  add_library(${name} OBJECT ${ARG_UNPARSED_ARGUMENTS})
+  set(sources)
+  foreach(source ${ARG_UNPARSED_ARGUMENTS})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+      list(APPEND sources ${source})
+    endif()
+  endforeach()
+  add_library(${name} OBJECT ${sources})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(${name} PRIVATE
     ${PROJECT_SOURCE_DIR}/runtime/include ${PROJECT_SOURCE_DIR}/runtime/src)

@@ -28,21 +28,60 @@ def EmitPackFunctions : Pass<"moe-emit-pack-functions", "ModuleOp"> {
 }
 
 def LowerCopies : Pass<"moe-lower-copies", "func::FuncOp"> {
-  let summary = "Turn memref.copy into loops";
+  let summary = "Turn memref.copy into a form that needs no library";
   let description = [{
-    The upstream lowering of a strided copy calls a library that we do not link.
+    `memref.copy` becomes `linalg.copy`, hence loops: `finalize-memref-to-llvm`
+    would turn a strided copy into a call of a library that we do not link. A
+    copy of a buffer onto itself goes away, a copy of unranked buffers is an
+    error.
+    ```mlir
+    memref.copy %a, %b : memref<?x8xf32> to memref<?x8xf32, strided<[16, 1]>>
+    // ==>
+    linalg.copy ins(%a : memref<?x8xf32>)
+                outs(%b : memref<?x8xf32, strided<[16, 1]>>)
+    ```
+    A `memref.expand_shape` with two dynamic sizes in one group (T into B x S)
+    becomes a `memref.reinterpret_cast`, because `expand-strided-metadata` of
+    MLIR 22 crashes on it.
   }];
-  let dependentDialects = ["linalg::LinalgDialect"];
+  let dependentDialects = ["arith::ArithDialect", "linalg::LinalgDialect",
+                           "memref::MemRefDialect"];
 }
 
 def PlanArena : Pass<"moe-plan-arena", "ModuleOp"> {
   let summary = "Place every buffer of a function in one arena";
   let description = [{
-    Buffers are coloured by live interval; a colour is as large as its largest
-    member. Each function that needs memory gets the arena as its last argument,
-    and a function `@NAME.arena_size` that reads no memory computes its size. A
-    size that reads memory, or a buffer that leaves its function or loop, is an
-    error.
+    Every `memref.alloc` becomes a view of an arena, which is the new last
+    argument `memref<?xi8>` of each function that needs memory. Buffers that are
+    never alive together share a colour, as large as the largest of them; a call
+    counts as a buffer of its callee's arena size. Offsets are multiples of 64,
+    and so must be the arena's address.
+    ```mlir
+    func.func @f(%x: memref<?x8xf32>) {
+      %n = memref.dim %x, %c0 : memref<?x8xf32>
+      %b = memref.alloc(%n) : memref<?x8xf32>
+      ...
+    }
+    // ==>
+    func.func @f.arena_size(%0: index) -> index
+        attributes {moe.arena_leaves = [array<i64: 0, 0>]} {
+      ... // ceil(32 * %0 / 64) * 64
+    }
+    func.func @f(%x: memref<?x8xf32>, %arena: memref<?xi8>) {
+      %n = memref.dim %x, %c0 : memref<?x8xf32>
+      %b = memref.view %arena[%c0][%n] : memref<?xi8> to memref<?x8xf32>
+      ...
+    }
+    ```
+    `@f.arena_size` reads no memory and is as public as `@f`. For each of its
+    arguments `moe.arena_leaves` names an argument of `@f` and the dimension
+    that it is, -1 standing for the value. Arithmetic may wrap: the caller
+    bounds the sizes.
+
+    Errors, not fallbacks: a size that reads memory or changes within a loop; a
+    buffer that is returned or carried out of its loop; memory inside a parallel
+    loop, whose threads would share it; recursion; blocks with branches. Without
+    an alloc nothing changes, so a second run does nothing.
   }];
   let dependentDialects = ["arith::ArithDialect", "func::FuncDialect",
                            "memref::MemRefDialect"];
@@ -51,15 +90,35 @@ def PlanArena : Pass<"moe-plan-arena", "ModuleOp"> {
 def VerifyBuffers : Pass<"moe-verify-buffers", "ModuleOp"> {
   let summary = "Fail on allocations outside the arena and copies of state";
   let description = [{
-    Errors: a copy out of a parameter or state, a copy onto a whole state, an
-    allocation or library copy after planning, a large or dynamic stack buffer,
-    leftovers of bufferisation, declarations of malloc and its like.
+    Changes nothing. Errors are
+    * a copy out of a parameter (`moe.parameter_ref`) or a state (an argument
+      with `moe.state`), onto a parameter, or onto all of a state. An argument
+      of a private function is what any of its callers passes;
+    * `memref.alloc`, `realloc`, `dealloc` and `memref.copy`, unless `allocs`;
+    * a stack buffer that is dynamic, larger than `stack-bytes`, or taken in
+      every iteration of a loop (once per range of a `moe.parallel` is allowed);
+    * a function that returns a buffer, a loop that carries one;
+    * tensors and `bufferization` ops;
+    * a declaration of malloc and its like, or of memrefCopy.
+
+    Runs after bufferisation (with `allocs`), after `moe-plan-arena`, and on the
+    llvm dialect. It does not see a copy that is written as a loop.
   }];
   let options = [
     Option<"allocs", "allocs", "bool", /*default=*/"false",
-           "memref.alloc is still allowed">,
+           "Allow memref.alloc and memref.copy">,
     Option<"stackBytes", "stack-bytes", "int64_t", /*default=*/"4096",
-           "Largest stack buffer">];
+           "Bytes of the largest stack buffer">];
+}
+
+def ApproximateMath : Pass<"moe-approximate-math", "ModuleOp"> {
+  let summary = "Polynomials instead of calls of a math library";
+  let description = [{
+    The upstream approximations of exp, erf, tanh and their like, on scalars and
+    vectors alike, so that bits depend on neither the C library nor the width.
+  }];
+  let dependentDialects = ["arith::ArithDialect", "math::MathDialect",
+                           "vector::VectorDialect"];
 }
 
 def OutlineParallel : Pass<"moe-outline-parallel", "ModuleOp"> {

@@ -1,0 +1,121 @@
+//===- Pipelines.cpp - The order of passes --------------------------------===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#include "moe/Pipelines/Pipelines.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+/// The register tile of a kernel: rows x 2 vectors of accumulators, two vectors
+/// of weights and a broadcast fit in the register file of the level.
+struct Tile {
+  int64_t lanes, rows;
+};
+} // namespace
+
+static Tile getTile(unsigned level) {
+  return level >= 4 ? Tile{16, 12} : Tile{8, 6};
+}
+
+std::string moe::getCPUPipelineText(const CPUPipelineOptions &options) {
+  bool fuse = options.optLevel > 0;
+  Tile tile = getTile(options.level);
+  std::vector<std::string> passes;
+  auto add = [&](const llvm::Twine &pass) { passes.push_back(pass.str()); };
+
+  // Level 1: what the model says.
+  add("moe-expand-routing");
+  add("canonicalize");
+  add("cse");
+  add("moe-expand-layer");
+  // Level 2: explicit index maps.
+  add("convert-moe-to-ragged");
+  add("cse");
+  add(llvm::Twine("moe-group-matmuls{fuse=") + (fuse ? "true" : "false") + "}");
+  if (fuse) {
+    add("moe-fuse-gather");
+    add("moe-fuse-combine");
+    add("moe-pack-weights{lanes=" + llvm::Twine(tile.lanes) +
+        " tile-rows=" + llvm::Twine(tile.rows) + "}");
+  }
+  add("cse");
+  add("func.func(convert-elementwise-to-linalg)");
+  add("moe-convert-entry-to-buffers");
+  add("canonicalize"); // drops what only optional results needed
+  // No cse from here on to bufferisation: it would merge destinations again.
+  add("moe-add-destinations");
+  add("eliminate-empty-tensors");
+  add("one-shot-bufferize{bufferize-function-boundaries=1 "
+      "function-boundary-type-conversion=identity-layout-map "
+      "buffer-alignment=64}");
+  add("drop-equivalent-buffer-results");
+  // The second canonicalize drops copies that are self-copies after cse.
+  add("canonicalize");
+  add("cse");
+  add("canonicalize");
+  add("moe-verify-buffers{allocs=true}");
+  // Level 3: kernels.
+  add("moe-emit-pack-functions");
+  add("moe-lower-packed-matmul");
+  add("func.func(convert-moe-to-loops)");
+  add("func.func(moe-lower-copies)");
+  add("func.func(convert-linalg-to-loops)");
+  add("moe-plan-arena");
+  add("canonicalize");
+  add("cse");
+  add("moe-verify-buffers");
+  // The llvm dialect.
+  add("moe-outline-parallel");
+  add("moe-emit-entry-points");
+  add("moe-approximate-math");
+  add("convert-vector-to-scf");
+  add("convert-scf-to-cf");
+  add("expand-strided-metadata");
+  add("lower-affine");
+  add("canonicalize");
+  add("cse");
+  add("convert-vector-to-llvm");
+  add("convert-to-llvm");
+  add("convert-ub-to-llvm");
+  add("reconcile-unrealized-casts");
+  add("moe-verify-buffers");
+  return llvm::join(passes, ",");
+}
+
+void moe::buildCPUPipeline(OpPassManager &pm,
+                           const CPUPipelineOptions &options) {
+  std::string error;
+  llvm::raw_string_ostream os(error);
+  if (failed(parsePassPipeline(getCPUPipelineText(options), pm, os)))
+    llvm::report_fatal_error(llvm::Twine("passes are not registered: ") +
+                             error);
+}
+
+namespace {
+struct CPUPipelineFlags : PassPipelineOptions<CPUPipelineFlags> {
+  Option<unsigned> level{*this, "level",
+                         llvm::cl::desc("x86-64 level that shapes the kernels: "
+                                        "3 or 4"),
+                         llvm::cl::init(3)};
+  Option<unsigned> optLevel{
+      *this, "opt",
+      llvm::cl::desc("0: no fusion, no packing, plain loops; else all"),
+      llvm::cl::init(2)};
+};
+} // namespace
+
+void moe::registerMoEPipelines() {
+  PassPipelineRegistration<CPUPipelineFlags>(
+      "moe-to-cpu", "From a level-1 module to CPU code in the llvm dialect",
+      [](OpPassManager &pm, const CPUPipelineFlags &flags) {
+        CPUPipelineOptions options;
+        options.level = flags.level;
+        options.optLevel = flags.optLevel;
+        buildCPUPipeline(pm, options);
+      });
+}
