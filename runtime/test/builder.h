@@ -1,0 +1,44 @@
+//===- builder.h - Manifests made by hand -------------------------*- C -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#ifndef MOE_RT_TEST_BUILDER_H
+#define MOE_RT_TEST_BUILDER_H
+#include "moe_abi.h"
+
+/// The tables of a manifest before they are put together; fields may be changed
+/// between adding and building.
+typedef struct {
+  moe_abi_manifest header;
+  moe_abi_symbol symbols[300];
+  moe_abi_function functions[32];
+  moe_abi_argument arguments[96];
+  moe_abi_param params[16];
+  moe_abi_source sources[32];
+  uint32_t num_symbols, num_functions, num_arguments, num_params, num_sources;
+  char strings[8192];
+  uint32_t num_strings;
+} builder;
+
+void builder_start(builder *b);
+moe_abi_string builder_string(builder *b, const char *text);
+uint32_t builder_symbol(builder *b, const char *name);
+moe_abi_function *builder_function(builder *b, const char *name, uint32_t code);
+/// Of the last function. `shape` is like "T 4 2*B"; "" for a scalar.
+moe_abi_argument *builder_argument(builder *b, const char *name, uint32_t role,
+                                   uint32_t dtype, const char *shape);
+moe_abi_param *builder_param(builder *b, const char *name, uint64_t size,
+                             uint32_t pack);
+/// Of the last parameter. `shape` is like "3 4".
+moe_abi_source *builder_source(builder *b, const char *tensor, uint32_t dtype,
+                               const char *shape);
+
+/// The note's descriptor, in memory to be freed.
+uint8_t *builder_note(const builder *b, size_t *size);
+
+/// A small ELF file with the descriptor in its note, sealed.
+uint8_t *builder_file(const builder *b, size_t *size);
+
+/// The module of fake.c.
+void build_fake(builder *b);
+
+#endif // MOE_RT_TEST_BUILDER_H
