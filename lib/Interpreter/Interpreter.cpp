@@ -24,15 +24,14 @@ HostTensor::Storage::~Storage() {
 /// Integers nobody has set: out of range as index, id, offset and length.
 static constexpr int64_t kUnset = 0x5a5a5a5a;
 
-std::optional<HostTensor> HostTensor::create(Kind kind,
-                                             ArrayRef<int64_t> shape,
+std::optional<HostTensor> HostTensor::create(Kind kind, ArrayRef<int64_t> shape,
                                              int64_t limit,
                                              std::shared_ptr<int64_t> used) {
   // Sizes of zero count as one: 2^60 empty rows are too many to visit.
   int64_t bounded = 1, numElements = 1;
   for (int64_t size : shape) {
-    if (size < 0 || llvm::MulOverflow(bounded, std::max<int64_t>(size, 1),
-                                      bounded))
+    if (size < 0 ||
+        llvm::MulOverflow(bounded, std::max<int64_t>(size, 1), bounded))
       return std::nullopt;
     numElements = size == 0 ? 0 : numElements * size;
   }
@@ -94,8 +93,8 @@ DenseElementsAttr HostTensor::toAttr(Type elementType) const {
       llvm::for_each(data<double>(), append);
     return DenseElementsAttr::get(type, elements);
   }
-  unsigned width = elementType.isIndex() ? 64
-                                         : elementType.getIntOrFloatBitWidth();
+  unsigned width =
+      elementType.isIndex() ? 64 : elementType.getIntOrFloatBitWidth();
   return DenseElementsAttr::get(
       type, llvm::map_to_vector(ints(), [&](int64_t value) {
         return APInt(width, uint64_t(value), /*isSigned=*/false,
@@ -121,10 +120,10 @@ Interpreter::checkAllocated(Operation *op, ArrayRef<int64_t> shape,
 
 FailureOr<HostTensor> Interpreter::copy(Operation *op,
                                         const HostTensor &tensor) {
-  FailureOr<HostTensor> result = checkAllocated(
-      op, tensor.getShape(),
-      HostTensor::create(tensor.getKind(), tensor.getShape(),
-                         kMaxBytes - *used, used));
+  FailureOr<HostTensor> result =
+      checkAllocated(op, tensor.getShape(),
+                     HostTensor::create(tensor.getKind(), tensor.getShape(),
+                                        kMaxBytes - *used, used));
   if (failed(result))
     return failure();
   if (tensor.getKind() == HostTensor::Kind::F32)
@@ -158,9 +157,8 @@ static bool fits(const HostValue &value, Type type) {
   if (value.size() != 1 || !value[0])
     return false;
   auto tensor = dyn_cast<RankedTensorType>(type);
-  return !tensor ||
-         succeeded(verifyCompatibleShape(value[0].getShape(),
-                                         tensor.getShape()));
+  return !tensor || succeeded(verifyCompatibleShape(value[0].getShape(),
+                                                    tensor.getShape()));
 }
 
 static InFlightDiagnostic emitMisfit(Operation *op, const HostValue &value,
@@ -205,7 +203,8 @@ Interpreter::run(func::FuncOp func, ArrayRef<HostValue> arguments) {
 
 FailureOr<SmallVector<HostValue>>
 Interpreter::run(Block &block, ArrayRef<HostValue> arguments) {
-  for (auto [argument, value] : llvm::zip_equal(block.getArguments(), arguments))
+  for (auto [argument, value] :
+       llvm::zip_equal(block.getArguments(), arguments))
     set(argument, value);
   for (Operation &op : block.without_terminator()) {
     if (++steps > kMaxSteps)
@@ -214,8 +213,8 @@ Interpreter::run(Block &block, ArrayRef<HostValue> arguments) {
     auto interpretable = dyn_cast<InterpretableOpInterface>(&op);
     if (!interpretable)
       return op.emitOpError("cannot be interpreted: it has no model");
-    for (Type type : llvm::concat<const Type>(op.getOperandTypes(),
-                                              op.getResultTypes()))
+    for (Type type :
+         llvm::concat<const Type>(op.getOperandTypes(), op.getResultTypes()))
       if (isa<BaseMemRefType, UnrankedTensorType, VectorType>(type))
         return op.emitOpError("cannot be interpreted: ")
                << type << " is neither a scalar nor a ranked tensor";

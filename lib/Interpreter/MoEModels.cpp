@@ -38,8 +38,8 @@ template <typename R, typename Fn>
 static void softmax(ArrayRef<R> row, MutableArrayRef<R> out, Fn takesPart) {
   R max = -std::numeric_limits<R>::infinity(), sum = 0;
   for (size_t i = 0; i < row.size(); ++i)
-    if (takesPart(i) && row[i] > max)
-      max = row[i];
+    if (takesPart(i))
+      max = maximum(max, row[i]);
   for (size_t i = 0; i < row.size(); ++i) {
     out[i] = takesPart(i) ? std::exp(row[i] - max) : R(0);
     sum += out[i];
@@ -86,7 +86,8 @@ static LogicalResult interpret(AddSelectionBiasOp op, Interpreter &in) {
     return failure();
   for (int64_t t = 0; t < scores.dim(0); ++t)
     for (int64_t e = 0; e < scores.dim(1); ++e)
-      result->template mutableRow<R>(t)[e] = scores.row<R>(t)[e] + bias.data<R>()[e];
+      result->template mutableRow<R>(t)[e] =
+          scores.row<R>(t)[e] + bias.data<R>()[e];
   in.set(op->getResult(0), {*result});
   return success();
 }
@@ -139,7 +140,8 @@ static LogicalResult interpret(TakeOp op, Interpreter &in) {
     for (int64_t j = 0; j < indices.dim(1); ++j) {
       int64_t e = indices.row<int64_t>(t)[j];
       bool isExpert = e >= 0 && e < scores.dim(1);
-      result->template mutableRow<R>(t)[j] = isExpert ? scores.row<R>(t)[e] : R(0);
+      result->template mutableRow<R>(t)[j] =
+          isExpert ? scores.row<R>(t)[e] : R(0);
     }
   in.set(op->getResult(0), {*result});
   return success();
@@ -148,7 +150,8 @@ static LogicalResult interpret(TakeOp op, Interpreter &in) {
 template <typename R>
 static LogicalResult interpret(RenormalizeOp op, Interpreter &in) {
   HostTensor weights = in.get(op.getWeights());
-  R eps = op.getEps().convertToDouble(), floor = op.getFloor().convertToDouble();
+  R eps = op.getEps().convertToDouble(),
+    floor = op.getFloor().convertToDouble();
   auto result = makeOutput<R>(op, in, 0, weights.getShape());
   if (failed(result))
     return failure();
@@ -158,9 +161,7 @@ static LogicalResult interpret(RenormalizeOp op, Interpreter &in) {
       norm = op.getP() == 1 ? norm + std::abs(w) : std::fma(w, w, norm);
     if (op.getP() == 2)
       norm = std::sqrt(norm);
-    R divisor = norm + eps;
-    if (divisor < floor)
-      divisor = floor;
+    R divisor = maximum(norm + eps, floor);
     for (auto [out, w] :
          llvm::zip_equal(result->template mutableRow<R>(t), weights.row<R>(t)))
       out = divisor == 0 ? R(0) : w / divisor;
@@ -202,7 +203,8 @@ static LogicalResult interpret(ScaleByExpertOp op, Interpreter &in) {
 
 template <typename R>
 static LogicalResult interpret(AssignOp op, Interpreter &in) {
-  HostTensor experts = in.get(op.getExperts()), weights = in.get(op.getWeights());
+  HostTensor experts = in.get(op.getExperts()),
+             weights = in.get(op.getWeights());
   if (experts.getShape() != weights.getShape())
     return op.emitOpError("experts and weights differ in shape");
   in.set(op.getAssignment(), {experts, weights});
@@ -286,9 +288,10 @@ static LogicalResult interpret(AssignmentEntriesOp op, Interpreter &in) {
        weights = in.allocate<R>(op, {slots}),
        count = in.allocate<int64_t>(op, {1});
   if (failed(tokens) || failed(experts) || failed(weights) || failed(count) ||
-      failed(fillEntries(listEntries<R>(assignment[0], assignment[1],
-                                        op.getAssignment().getType().getExperts()),
-                         *tokens, *experts, *weights, *count)))
+      failed(
+          fillEntries(listEntries<R>(assignment[0], assignment[1],
+                                     op.getAssignment().getType().getExperts()),
+                      *tokens, *experts, *weights, *count)))
     return failure();
   in.set(op.getTokenIndex(), {*tokens});
   in.set(op.getExpertIndex(), {*experts});
@@ -336,8 +339,8 @@ static LogicalResult dispatch(Operation *op, const HostTensor &x,
   if (failed(newRows) || failed(newOffsets))
     return failure();
   for (auto [r, entry] : llvm::enumerate(entries))
-    for (auto [out, value] :
-         llvm::zip_equal(newRows->template mutableRow<R>(r), x.row<R>(entry.token)))
+    for (auto [out, value] : llvm::zip_equal(newRows->template mutableRow<R>(r),
+                                             x.row<R>(entry.token)))
       out = apply == Apply::Input ? value * entry.weight : value;
   fillOffsets<R>(entries, newOffsets->template mutableData<int64_t>());
   rows = *newRows;
@@ -402,8 +405,8 @@ static FailureOr<HostTensor> runExperts(OpTy op, const HostTensor &rows,
     if (values.getShape() != ArrayRef<int64_t>({count, h}))
       return op.emitOpError("expert ")
              << e << " yields another shape than its rows have";
-    llvm::copy(values.data<R>(), result->template mutableData<R>().begin() +
-                                     offsets[e] * h);
+    llvm::copy(values.data<R>(),
+               result->template mutableData<R>().begin() + offsets[e] * h);
   }
   return result;
 }
@@ -476,8 +479,8 @@ static LogicalResult interpret(CombineOp op, Interpreter &in) {
   auto entries =
       listRows<R>(assignment, op.getAssignment().getType().getExperts());
   if (int64_t(entries.size()) > rows.dim(0))
-    return op.emitOpError("has ") << rows.dim(0) << " rows for "
-                                  << entries.size() << " kept slots";
+    return op.emitOpError("has ")
+           << rows.dim(0) << " rows for " << entries.size() << " kept slots";
   combine<R>(rows, entries, op.getApply(), *y);
   in.set(op.getResult(), {*y});
   return success();
@@ -488,8 +491,8 @@ static LogicalResult interpret(ParameterRefOp op, Interpreter &in) {
   auto parameter = SymbolTable::lookupNearestSymbolFrom<ParameterOp>(
       op, op.getParameterAttr());
   if (!parameter)
-    return op.emitOpError("refers to '") << op.getParameter()
-                                         << "', which is not a moe.parameter";
+    return op.emitOpError("refers to '")
+           << op.getParameter() << "', which is not a moe.parameter";
   FailureOr<HostTensor> tensor = in.getParameter(op, parameter);
   if (failed(tensor))
     return failure();
@@ -503,7 +506,8 @@ static LogicalResult interpret(ParameterRefOp op, Interpreter &in) {
 
 template <typename R>
 static LogicalResult interpret(PlanOp op, Interpreter &in) {
-  HostTensor experts = in.get(op.getExperts()), weights = in.get(op.getWeights());
+  HostTensor experts = in.get(op.getExperts()),
+             weights = in.get(op.getWeights());
   if (experts.getShape() != weights.getShape())
     return op.emitOpError("experts and weights differ in shape");
   int64_t slots = experts.getNumElements(), numTokens = experts.dim(0),
@@ -557,7 +561,8 @@ static LogicalResult interpret(RowTilesOp op, Interpreter &in) {
     int64_t n = m / tile + (m % tile != 0);
     for (int64_t i = 0; i < n; ++i) {
       int64_t first = m * i / n, end = m * (i + 1) / n;
-      MutableArrayRef<int64_t> row = tiles->template mutableRow<int64_t>(numTiles++);
+      MutableArrayRef<int64_t> row =
+          tiles->template mutableRow<int64_t>(numTiles++);
       row[0] = e;
       row[1] = offsets[e] + first;
       row[2] = end - first;
@@ -603,8 +608,8 @@ struct RowRange {
 };
 } // namespace
 
-/// What moe.grouped_matmul and moe.packed_matmul share: `product(r, a, values)`
-/// fills `values[part][n]` with the sums of row r; a row of `a` is read.
+/// What moe.grouped_matmul and moe.packed_matmul share. `product` is the sum
+/// of a row of `a` and column n of a group's matrix, with its bias.
 template <typename R, typename OpTy>
 static LogicalResult runMatmul(
     OpTy op, Interpreter &in, ArrayRef<RowRange> ranges, int64_t columns,
@@ -614,10 +619,8 @@ static LogicalResult runMatmul(
   HostTensor a = in.get(op.getA());
   HostTensor gather = op.getGather() ? in.get(op.getGather()) : HostTensor();
   bool scatters = !op.getScatter().empty();
-  HostTensor rowToken =
-      scatters ? in.get(op.getScatter()[0]) : HostTensor();
-  HostTensor rowWeight =
-      scatters ? in.get(op.getScatter()[1]) : HostTensor();
+  HostTensor rowToken = scatters ? in.get(op.getScatter()[0]) : HostTensor();
+  HostTensor rowWeight = scatters ? in.get(op.getScatter()[1]) : HostTensor();
   int64_t numRows = gather ? gather.dim(0) : a.dim(0);
   if (scatters &&
       (failed(verifySameSize(op, rowToken.dim(0), "scattered tokens", numRows,
@@ -681,7 +684,8 @@ static LogicalResult interpret(GroupedMatmulOp op, Interpreter &in) {
   HostTensor offsets = in.get(op.getOffsets());
   HostTensor a = in.get(op.getA());
   int64_t numRows = op.getGather() ? in.get(op.getGather()).dim(0) : a.dim(0);
-  int64_t numGroups = offsets.dim(0) - 1, columns = in.get(op.getBs()[0]).dim(1);
+  int64_t numGroups = offsets.dim(0) - 1,
+          columns = in.get(op.getBs()[0]).dim(1);
   if (failed(checkNotEmpty(op, offsets, "offsets")) ||
       failed(checkOffsets(op, offsets.ints(), numRows, "offsets")))
     return failure();
@@ -713,22 +717,19 @@ static LogicalResult interpret(GroupedMatmulOp op, Interpreter &in) {
       op, in, ranges, columns, bs.size(), /*accumulate=*/false,
       [&](int64_t part, int64_t group, int64_t n, ArrayRef<R> row) {
         R sum = dot(row, bs[part].at(group).template row<R>(n));
-        return biases.empty()
-                   ? sum
-                   : sum + biases[part].template row<R>(group)[n];
+        return biases.empty() ? sum
+                              : sum + biases[part].template row<R>(group)[n];
       });
 }
 
-int64_t moe::panelPosition(PanelsAttr panels, bool pairs, int64_t part,
+int64_t moe::panelPosition(PanelsAttr panels, Type element, int64_t part,
                            int64_t n) {
   int64_t lanes = panels.getLanes(), width = lanes * panels.getVectors();
   int64_t column = part * width + n % width;
-  if (!pairs)
+  if (!element.isBF16() || panels.getParts() * panels.getVectors() % 2)
     return column;
   // Vectors 2 i and 2 i + 1 share 32-bit words: lane j of both, side by side.
   int64_t vector = column / lanes, lane = column % lanes;
-  if (vector / 2 * 2 + 1 >= panels.getParts() * panels.getVectors())
-    return column;
   return (vector / 2 * lanes + lane) * 2 + vector % 2;
 }
 
@@ -738,11 +739,10 @@ static LogicalResult interpret(PackedMatmulOp op, Interpreter &in) {
   PanelsAttr panels = op.getPanels();
   int64_t numGroups = b.dim(0), columns = panels.getColumns(),
           width = panels.getLanes() * panels.getVectors();
-  bool pairs =
-      cast<ShapedType>(op.getB().getType()).getElementType().isBF16();
+  Type element = cast<ShapedType>(op.getB().getType()).getElementType();
   int64_t numRows = op.getGather() ? in.get(op.getGather()).dim(0) : a.dim(0);
-  if (failed(verifySameSize(op, b.dim(1), "panels",
-                            (columns - 1) / width + 1, "columns / width")) ||
+  if (failed(verifySameSize(op, b.dim(1), "panels", (columns - 1) / width + 1,
+                            "columns / width")) ||
       failed(verifySameSize(op, b.dim(2), "rows of a panel", a.dim(1),
                             "columns of a")))
     return failure();
@@ -782,19 +782,19 @@ static LogicalResult interpret(PackedMatmulOp op, Interpreter &in) {
       op, in, ranges, columns, panels.getParts(), op.getAccumulate(),
       [&](int64_t part, int64_t group, int64_t n, ArrayRef<R> row) {
         HostTensor panel = b.at(group).at(n / width);
-        int64_t position = panelPosition(panels, pairs, part, n);
+        int64_t position = panelPosition(panels, element, part, n);
         R sum = 0;
         for (size_t k = 0; k < row.size(); ++k)
           sum = std::fma(row[k], panel.row<R>(k)[position], sum);
-        return biases.empty()
-                   ? sum
-                   : sum + biases[part].template row<R>(group)[n];
+        return biases.empty() ? sum
+                              : sum + biases[part].template row<R>(group)[n];
       });
 }
 
 template <typename R>
 static LogicalResult interpret(CombineRowsOp op, Interpreter &in) {
-  HostTensor rows = in.get(op.getRows()), offsets = in.get(op.getTokenOffsets()),
+  HostTensor rows = in.get(op.getRows()),
+             offsets = in.get(op.getTokenOffsets()),
              tokenRows = in.get(op.getTokenRows());
   HostTensor weight =
       op.getRowWeight() ? in.get(op.getRowWeight()) : HostTensor();

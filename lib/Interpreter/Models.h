@@ -9,6 +9,7 @@
 #ifndef MOE_LIB_INTERPRETER_MODELS_H
 #define MOE_LIB_INTERPRETER_MODELS_H
 #include "moe/Interpreter/Interpreter.h"
+#include <array>
 #include <cmath>
 
 namespace mlir::moe {
@@ -67,6 +68,32 @@ template <typename R> R dot(ArrayRef<R> a, ArrayRef<R> b) {
   return sum;
 }
 
+/// The larger value; NaN if either is, and +0 is larger than -0.
+template <typename R> R maximum(R x, R y) {
+  if (std::isnan(x) || std::isnan(y))
+    return x + y;
+  return x == y ? (std::signbit(x) ? y : x) : std::max(x, y);
+}
+
+/// Lanes combined pairwise: (l, l + 8), (l, l + 4), (l, l + 2), (l, l + 1).
+template <typename R, typename Fn> R tree(std::array<R, 16> lanes, Fn combine) {
+  for (size_t half = 8; half > 0; half /= 2)
+    for (size_t l = 0; l < half; ++l)
+      lanes[l] = combine(lanes[l], lanes[l + half]);
+  return lanes[0];
+}
+template <typename R> R sumTree(const std::array<R, 16> &lanes) {
+  return tree(lanes, [](R x, R y) { return x + y; });
+}
+
+/// sum_i a[i] * b[i] in 16 FMA chains: lane l takes i = l, l + 16, ...
+template <typename R> R dotInLanes(ArrayRef<R> a, ArrayRef<R> b) {
+  std::array<R, 16> lanes = {};
+  for (size_t i = 0; i < a.size(); ++i)
+    lanes[i % 16] = std::fma(a[i], b[i], lanes[i % 16]);
+  return sumTree(lanes);
+}
+
 template <typename R> R sigmoid(R x) { return R(1) / (R(1) + std::exp(-x)); }
 
 /// result[i] = fn(x[i]) for a scalar or tensor of T.
@@ -76,7 +103,8 @@ LogicalResult mapElements(Operation *op, Interpreter &in, Fn fn) {
   FailureOr<HostTensor> result = in.allocate<T>(op, x.getShape());
   if (failed(result))
     return failure();
-  for (auto [r, a] : llvm::zip_equal(result->template mutableData<T>(), x.data<T>()))
+  for (auto [r, a] :
+       llvm::zip_equal(result->template mutableData<T>(), x.data<T>()))
     r = fn(a);
   in.set(op->getResult(0), {*result});
   return success();

@@ -69,13 +69,8 @@ static LogicalResult interpret(RMSNormOp op, Interpreter &in) {
     return failure();
   for (int64_t m = 0; m < x.dim(0); ++m) {
     ArrayRef<R> row = x.row<R>(m);
-    R lanes[16] = {};
-    for (int64_t i = 0; i < h; ++i)
-      lanes[i % 16] = std::fma(row[i], row[i], lanes[i % 16]);
-    for (int64_t half = 8; half > 0; half /= 2)
-      for (int64_t l = 0; l < half; ++l)
-        lanes[l] += lanes[l + half];
-    R factor = R(1) / std::sqrt(lanes[0] / R(h) + eps);
+    R mean = dotInLanes(row, row) / R(h);
+    R factor = R(1) / std::sqrt(mean + eps);
     for (int64_t i = 0; i < h; ++i)
       y->template mutableRow<R>(m)[i] = row[i] * factor * weight.data<R>()[i];
   }
@@ -91,7 +86,8 @@ static LogicalResult interpret(RotaryTableOp op, Interpreter &in) {
                             "length of lengths")))
     return failure();
   SmallVector<int64_t> shape{ids.getNumElements(), int64_t(invFreq.size())};
-  auto cos = makeOutput<R>(op, in, 0, shape), sin = makeOutput<R>(op, in, 1, shape);
+  auto cos = makeOutput<R>(op, in, 0, shape),
+       sin = makeOutput<R>(op, in, 1, shape);
   if (failed(cos) || failed(sin))
     return failure();
   for (int64_t b = 0; b < ids.dim(0); ++b)
@@ -124,9 +120,8 @@ static LogicalResult interpret(RotaryOp op, Interpreter &in) {
         int64_t first = head * 2 * half + i, second = first + half;
         R a = x.row<R>(t)[first], b = x.row<R>(t)[second];
         R c = cos.row<R>(t)[i], s = sin.row<R>(t)[i];
-        R ac = a * c, bs = b * s, bc = b * c, as = a * s;
-        y->template mutableRow<R>(t)[first] = ac - bs;
-        y->template mutableRow<R>(t)[second] = bc + as;
+        y->template mutableRow<R>(t)[first] = a * c - b * s;
+        y->template mutableRow<R>(t)[second] = b * c + a * s;
       }
   in.set(op->getResult(0), {*y});
   return success();
@@ -178,26 +173,26 @@ static void attend(ArrayRef<R> query, int64_t first, int64_t last, R scale,
                    function_ref<ArrayRef<R>(int64_t)> key,
                    function_ref<ArrayRef<R>(int64_t)> value,
                    MutableArrayRef<R> out) {
-  R max = -std::numeric_limits<R>::infinity(), sum = 0;
+  const R lowest = -std::numeric_limits<R>::infinity();
+  R max = lowest, sum = 0;
   llvm::fill(out, R(0));
   for (int64_t block = first / 16 * 16; block <= last; block += 16) {
-    int64_t begin = std::max(block, first), end = std::min(block + 16, last + 1);
-    R scores[16], newMax = max;
-    for (int64_t j = begin; j < end; ++j) {
-      scores[j - begin] = dot(query, key(j)) * scale;
-      if (scores[j - begin] > newMax)
-        newMax = scores[j - begin];
-    }
-    R factor = std::exp(max - newMax);
-    sum *= factor;
+    int64_t begin = std::max(block, first),
+            end = std::min(block + 16, last + 1);
+    std::array<R, 16> lanes; // scores, then weights; no key: -inf, then 0
+    lanes.fill(lowest);
+    for (int64_t j = begin; j < end; ++j)
+      lanes[j - block] = dotInLanes(query, key(j)) * scale;
+    R newMax = maximum(max, tree(lanes, maximum<R>));
+    for (R &lane : lanes)
+      lane = std::exp(lane - newMax);
+    R rescale = std::exp(max - newMax);
+    sum = std::fma(sum, rescale, sumTree(lanes));
     for (R &o : out)
-      o *= factor;
-    for (int64_t j = begin; j < end; ++j) {
-      R weight = std::exp(scores[j - begin] - newMax);
-      sum += weight;
+      o *= rescale;
+    for (int64_t j = begin; j < end; ++j)
       for (auto [o, v] : llvm::zip_equal(out, value(j)))
-        o = std::fma(weight, v, o);
-    }
+        o = std::fma(lanes[j - block], v, o);
     max = newMax;
   }
   for (R &o : out)
@@ -225,7 +220,8 @@ static LogicalResult interpret(AttentionOp op, Interpreter &in) {
     int64_t b = r / *s, position = lengths.ints()[b] + r % *s, first = 0;
     if (op.getWindow())
       first = std::max<int64_t>(0, position - int64_t(*op.getWindow()) + 1);
-    HostTensor rowKeys = keys.at(layer).at(b), rowValues = values.at(layer).at(b);
+    HostTensor rowKeys = keys.at(layer).at(b),
+               rowValues = values.at(layer).at(b);
     for (int64_t head = 0; head < heads; ++head) {
       int64_t kvHead = head / (heads / kvHeads);
       attend<R>(
@@ -263,24 +259,23 @@ static LogicalResult interpret(LastRowsOp op, Interpreter &in) {
 
 template <typename R>
 static LogicalResult interpret(SiluOp op, Interpreter &in) {
-  return mapElements<R>(op, in,
-                        [](R x) { return x / (R(1) + std::exp(-x)); });
+  return mapElements<R>(op, in, [](R x) { return x / (R(1) + std::exp(-x)); });
 }
 template <typename R>
 static LogicalResult interpret(GeluOp op, Interpreter &in) {
   return mapElements<R>(op, in, [](R x) {
-    return R(0.5) * x * (R(1) + std::erf(x * R(0.70710678118654752440)));
+    return x * R(0.5) * (R(1) + std::erf(x * R(0.70710678118654752440)));
   });
 }
 template <typename R>
 static LogicalResult interpret(GeluTanhOp op, Interpreter &in) {
   return mapElements<R>(op, in, [](R x) {
-    R inner = R(0.79788456080286535588) * (x + R(0.044715) * x * x * x);
-    return R(0.5) * x * (R(1) + std::tanh(inner));
+    R inner =
+        x * R(0.79788456080286535588) * std::fma(x * x, R(0.044715), R(1));
+    return x * R(0.5) * (R(1) + std::tanh(inner));
   });
 }
-/// NaN stays NaN.
-template <typename R> static R relu(R x) { return x < R(0) ? R(0) : x; }
+template <typename R> static R relu(R x) { return maximum(x, R(0)); }
 template <typename R>
 static LogicalResult interpret(ReluOp op, Interpreter &in) {
   return mapElements<R>(op, in, relu<R>);

@@ -68,7 +68,8 @@ static LogicalResult interpret(arith::ConstantOp op, Interpreter &in) {
     return success();
   }
   return op.emitOpError("cannot be interpreted: ")
-         << op.getType() << " is neither a number nor a dense tensor of numbers";
+         << op.getType()
+         << " is neither a number nor a dense tensor of numbers";
 }
 
 /// Integer ops compute in 64 bits and wrap to their type.
@@ -341,19 +342,19 @@ static SmallVector<int64_t> getSizes(ArrayRef<OpFoldResult> sizes,
 
 /// Calls `fn(i, j)` for the elements of a box of `sizes`: number i of it lies
 /// at position j of a dense tensor of shape `shape`.
-static LogicalResult
-forEachElement(Operation *op, ArrayRef<int64_t> shape,
-               ArrayRef<int64_t> offsets, ArrayRef<int64_t> sizes,
-               ArrayRef<int64_t> strides,
-               function_ref<void(int64_t, int64_t)> fn) {
+static LogicalResult forEachElement(Operation *op, ArrayRef<int64_t> shape,
+                                    ArrayRef<int64_t> offsets,
+                                    ArrayRef<int64_t> sizes,
+                                    ArrayRef<int64_t> strides,
+                                    function_ref<void(int64_t, int64_t)> fn) {
   int64_t count = 1;
   for (auto [d, size] : llvm::enumerate(sizes)) {
     int64_t last = 0;
     // Sizes were allocated, so their product is harmless.
     if (size < 0 || offsets[d] < 0 || strides[d] < 1 ||
-        (size > 0 && (llvm::MulOverflow(size - 1, strides[d], last) ||
-                      llvm::AddOverflow(last, offsets[d], last) ||
-                      last >= shape[d])))
+        (size > 0 &&
+         (llvm::MulOverflow(size - 1, strides[d], last) ||
+          llvm::AddOverflow(last, offsets[d], last) || last >= shape[d])))
       return op->emitOpError("slice does not lie inside its tensor in "
                              "dimension ")
              << d;
@@ -376,8 +377,8 @@ forEachElement(Operation *op, ArrayRef<int64_t> shape,
 
 template <typename R>
 static LogicalResult interpret(tensor::EmptyOp op, Interpreter &in) {
-  auto result = allocateFor<R>(op, in, op.getType(),
-                               getSizes(op.getMixedSizes(), in));
+  auto result =
+      allocateFor<R>(op, in, op.getType(), getSizes(op.getMixedSizes(), in));
   if (failed(result))
     return failure();
   in.set(op, {*result});
@@ -569,8 +570,8 @@ static LogicalResult interpret(func::CallOp op, Interpreter &in) {
 
 template <typename R>
 static LogicalResult interpret(scf::IfOp op, Interpreter &in) {
-  Region &region = in.getInt(op.getCondition()) ? op.getThenRegion()
-                                                : op.getElseRegion();
+  Region &region =
+      in.getInt(op.getCondition()) ? op.getThenRegion() : op.getElseRegion();
   if (region.empty())
     return success();
   return setResults(op, in.run(region.front(), {}), in);
@@ -578,8 +579,8 @@ static LogicalResult interpret(scf::IfOp op, Interpreter &in) {
 
 template <typename R>
 static LogicalResult interpret(scf::ForOp op, Interpreter &in) {
-  int64_t i = in.getInt(op.getLowerBound()), end = in.getInt(op.getUpperBound()),
-          step = in.getInt(op.getStep());
+  int64_t i = in.getInt(op.getLowerBound()),
+          end = in.getInt(op.getUpperBound()), step = in.getInt(op.getStep());
   if (step < 1)
     return op.emitOpError("step must be at least 1, got ") << step;
   SmallVector<HostValue> values = getValues(op.getInitArgs(), in);

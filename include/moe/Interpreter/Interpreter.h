@@ -165,8 +165,7 @@ private:
 };
 
 /// Where column n of matrix `part` lies in a row of its panel (#moe.panels).
-/// `pairs`: elements of 16 bits, two vectors share a vector of 32-bit words.
-int64_t panelPosition(PanelsAttr panels, bool pairs, int64_t part, int64_t n);
+int64_t panelPosition(PanelsAttr panels, Type element, int64_t part, int64_t n);
 
 /// Attaches the interpreter's models to moe, nn and the upstream ops it knows.
 void registerInterpretableOpInterfaceExternalModels(DialectRegistry &registry);

@@ -1,0 +1,108 @@
+//===- DepthGuard.cpp - Refuse text that nests too deeply -----------------===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#include "moe/Support/DepthGuard.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+
+std::optional<std::string>
+moe::findTooDeepNesting(llvm::MemoryBufferRef buffer) {
+  StringRef text = buffer.getBuffer();
+  if (text.starts_with("ML\xefR"))
+    return std::nullopt;
+  // Open brackets: {, (, [, <. Text that closes too many is the parser's.
+  int64_t braces = 0, parens = 0, squares = 0, angles = 0, minuses = 0;
+  int64_t line = 1;
+  // `!b = tuple<!a>` nests as deep as !a and its own brackets together.
+  llvm::StringMap<int64_t> aliases;
+  StringRef alias;
+  int64_t aliasDepth = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char next = i + 1 < text.size() ? text[i + 1] : '\0';
+    int64_t nested = 0;
+    if (text[i] != '-' && text[i] != ' ' && text[i] != '\n')
+      minuses = 0;
+    switch (text[i]) {
+    case '\n':
+      ++line;
+      break;
+    case '"':
+      // A string ends at its quote, at the latest at the end of the line.
+      for (++i; i < text.size() && text[i] != '"' && text[i] != '\n'; ++i)
+        if (text[i] == '\\' && i + 1 < text.size() && text[i + 1] != '\n')
+          ++i;
+      if (i < text.size() && text[i] == '\n')
+        ++line;
+      break;
+    case '/':
+      if (next == '/') {
+        i = std::min(text.find('\n', i), text.size()) - 1;
+        minuses = 0;
+      }
+      break;
+    case '-':
+      // The arrow closes nothing.
+      if (next == '>')
+        ++i;
+      else
+        ++minuses;
+      break;
+    case '{':
+      ++braces;
+      break;
+    case '}':
+      braces -= braces > 0;
+      break;
+    case '(':
+      ++parens;
+      break;
+    case ')':
+      parens -= parens > 0;
+      break;
+    case '[':
+      ++squares;
+      break;
+    case ']':
+      squares -= squares > 0;
+      break;
+    case '<':
+      angles += next != '=';
+      break;
+    case '>':
+      angles -= angles > 0 && next != '=';
+      break;
+    case '!':
+    case '#': {
+      StringRef name = text.substr(i).take_front(
+          1 + text.substr(i + 1)
+                  .take_while([](char c) {
+                    return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
+                  })
+                  .size());
+      i += name.size() - 1;
+      nested = braces + parens + squares + angles + aliases.lookup(name);
+      if (text.substr(i + 1).ltrim(" \t").starts_with("=")) {
+        aliases[alias] = aliasDepth;
+        alias = name;
+        nested = aliasDepth = 0;
+        break;
+      }
+      break;
+    }
+    default:
+      break;
+    }
+    nested = std::max(nested, braces + parens + squares + angles);
+    aliasDepth = std::max(aliasDepth, nested);
+    bool deepBraces = braces > kMaxBraceDepth;
+    if (deepBraces || parens + squares + angles > kMaxBracketDepth ||
+        minuses > kMaxBracketDepth || nested > kMaxBracketDepth)
+      return (buffer.getBufferIdentifier() + ":" + Twine(line) + ": " +
+              (deepBraces ? "braces" : "brackets") + " nest deeper than " +
+              Twine(deepBraces ? kMaxBraceDepth : kMaxBracketDepth) + " levels")
+          .str();
+  }
+  return std::nullopt;
+}
