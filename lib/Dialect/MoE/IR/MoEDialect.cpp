@@ -34,12 +34,40 @@ void MoEDialect::initialize() {
 
 LogicalResult AssignmentType::verify(function_ref<InFlightDiagnostic()> error,
                                      int64_t experts, int64_t maxPerToken) {
+  // Indices of experts and rows are i32.
+  constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   // assignment_c1
-  if (experts < 1)
-    return error() << "experts must be at least 1, got " << experts;
+  if (experts < 1 || experts >= kMax)
+    return error() << "experts must be in [1, " << kMax << "), got " << experts;
   // assignment_c2
-  if (maxPerToken < 1)
-    return error() << "max_per_token must be at least 1, got " << maxPerToken;
+  if (maxPerToken < 1 || maxPerToken >= kMax)
+    return error() << "max_per_token must be in [1, " << kMax << "), got "
+                   << maxPerToken;
+  return success();
+}
+
+LogicalResult SourceAttr::verify(function_ref<InFlightDiagnostic()> error,
+                                 StringRef, RankedTensorType type, int64_t,
+                                 int64_t, int64_t) {
+  // source_c1
+  if (!type.hasStaticShape())
+    return error() << "a source must have a static shape, got " << type;
+  return success();
+}
+
+LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> error,
+                                 int64_t columns, int64_t parts, int64_t lanes,
+                                 int64_t vectors) {
+  // panels_c1
+  constexpr int64_t kMax = 1024;
+  for (auto [name, value] :
+       {std::pair("parts", parts), {"lanes", lanes}, {"vectors", vectors}})
+    if (value < 1 || value > kMax)
+      return error() << name << " must be in [1, " << kMax << "], got "
+                     << value;
+  // panels_c2
+  if (columns < 1)
+    return error() << "columns must be at least 1, got " << columns;
   return success();
 }
 
@@ -94,6 +122,16 @@ static LogicalResult verifyValueAttr(Operation *op, NamedAttribute attribute,
 LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
                                                    NamedAttribute attribute) {
   StringRef name = attribute.getName();
+  if (name == kArenaLeavesAttr && isa<FunctionOpInterface>(op)) {
+    auto leaves = dyn_cast<ArrayAttr>(attribute.getValue());
+    if (leaves && llvm::all_of(leaves, [](Attribute leaf) {
+          auto pair = dyn_cast<DenseI64ArrayAttr>(leaf);
+          return pair && pair.size() == 2;
+        }))
+      return success();
+    return op->emitError() << name << " must be an array of pairs "
+                           << "array<i64: argument, dimension>";
+  }
   if (!isa<ModuleOp>(op))
     return op->emitError() << name << " is not an attribute of "
                            << op->getName();

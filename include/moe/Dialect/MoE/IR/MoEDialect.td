@@ -48,6 +48,10 @@ def MoE_Dialect : Dialect {
     /// On a module in the llvm dialect: its parameters in the order of the
     /// context's table. See moe-emit-entry-points.
     static constexpr ::llvm::StringLiteral kParamsAttr = "moe.params";
+    /// On @f.arena_size: for each of its arguments the number of an argument of
+    /// @f and the dimension that it is, or -1 for the value. DenseI64ArrayAttrs.
+    static constexpr ::llvm::StringLiteral kArenaLeavesAttr =
+        "moe.arena_leaves";
   }];
 }
 
@@ -59,7 +63,7 @@ def MoE_AssignmentType : TypeDef<MoE_Dialect, "Assignment"> {
   let summary = "Which experts every token goes to, and with which weight";
   let description = [{
     `experts` experts, at most `max_per_token` of them per token. Constraints:
-    (C1) `experts >= 1`; (C2) `max_per_token >= 1`.
+    (C1) `1 <= experts < 2^31 - 1`; (C2) `1 <= max_per_token < 2^31 - 1`.
   }];
   let parameters = (ins "int64_t":$experts, "int64_t":$maxPerToken);
   let assemblyFormat = [{
@@ -102,6 +106,7 @@ def MoE_SourceAttr : AttrDef<MoE_Dialect, "Source"> {
     `<` $tensor `,` $type `,` `first` `=` $first `,` `count` `=` $count `,`
         `part` `=` $part `>`
   }];
+  let genVerifyDecl = 1;
 }
 
 def MoE_PanelsAttr : AttrDef<MoE_Dialect, "Panels"> {
@@ -121,5 +126,6 @@ def MoE_PanelsAttr : AttrDef<MoE_Dialect, "Panels"> {
     `<` `columns` `=` $columns `,` `parts` `=` $parts `,` `lanes` `=` $lanes
         `,` `vectors` `=` $vectors `>`
   }];
+  let genVerifyDecl = 1;
 }
 #endif // MOE_DIALECT_MOE_IR_MOEDIALECT_TD
