@@ -33,6 +33,29 @@ struct moe_rt_params {
 };
 void moe_params_retain(moe_rt_params *params);
 
+/// Memory that grows.
+typedef struct {
+  void *memory;
+  size_t size_bytes;
+} moe_block;
+
+struct moe_rt_session {
+  moe_abi_context context; // first: generated code hands it back
+  moe_rt_module *module;
+  moe_rt_params *params;
+  moe_pool *pool;
+  const moe_rt_executor *executor;
+  atomic_uint in_use;
+  int64_t max_batch, max_length;
+  int64_t *lengths;  // [max_batch]
+  moe_block *states; // by number of the manifest
+  moe_block arena, scratch;
+  // For the longest function: slots, then the counts it writes.
+  uint64_t *slots;
+  int64_t *counts;
+  uint64_t *sizes; // bytes of the caller's tensors
+};
+
 /// Makes `error` this thread's last error and returns its status.
 moe_rt_status moe_report(const moe_error *error);
 /// The same for text made here.

@@ -18,28 +18,6 @@ static const int64_t kMaxSize = INT32_MAX;
 // In `moe_rt_session.in_use`.
 enum { kRunning = 1, kClosed = 2 };
 
-typedef struct {
-  void *memory;
-  size_t size_bytes;
-} block;
-
-struct moe_rt_session {
-  moe_abi_context context; // first: generated code hands it back
-  moe_rt_module *module;
-  moe_rt_params *params;
-  moe_pool *pool;
-  const moe_rt_executor *executor;
-  atomic_uint in_use;
-  int64_t max_batch, max_length;
-  int64_t *lengths; // [max_batch]
-  block *states;    // by number of the manifest
-  block arena, scratch;
-  // For the longest function: slots, then the counts it writes.
-  uint64_t *slots;
-  int64_t *counts;
-  uint64_t *sizes; // bytes of the caller's tensors
-};
-
 //===----------------------------------------------------------------------===//
 // Parallel loops
 //===----------------------------------------------------------------------===//
@@ -94,7 +72,7 @@ static void parallel_for(moe_abi_context *context, moe_abi_body body,
 // Making and ending
 //===----------------------------------------------------------------------===//
 
-static bool grow(block *b, uint64_t size_bytes) {
+static bool grow(moe_block *b, uint64_t size_bytes) {
   if (size_bytes <= b->size_bytes && b->memory)
     return true;
   // Both at once would need the memory of both.
@@ -740,7 +718,7 @@ static moe_rt_status place_state(moe_rt_session *s, const call *c,
   moe_rt_status status = argument_shape(c, index, shape, &size_bytes);
   if (status)
     return status;
-  block *state =
+  moe_block *state =
       &s->states[s->module->manifest
                      ->state_of_argument[c->function->first_argument + index]];
   if (!state->memory && !grow(state, size_bytes))
