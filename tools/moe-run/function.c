@@ -276,7 +276,7 @@ static int run_opened(run_state *state, const moe_st_file *input,
   moe_rt_status status = moe_rt_session_create(state->module, state->params,
                                                &session, &call->session);
   if (status)
-    return tool_fail(status, NULL);
+    return tool_fail(status, options->input);
   code = tool_call_allocate(call, options->input);
   if (!code)
     code = run_repeatedly(state, call);
