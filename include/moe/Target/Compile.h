@@ -1,0 +1,100 @@
+//===- Compile.h - From level-1 IR to a file --------------------*- C++ -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#ifndef MOE_TARGET_COMPILE_H
+#define MOE_TARGET_COMPILE_H
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/Error.h"
+#include <functional>
+#include <string>
+
+namespace mlir {
+class PassManager;
+namespace moe {
+
+/// What is written.
+enum class EmitKind {
+  Lib,  ///< a shared library with its manifest
+  MLIR, ///< the llvm dialect
+  LLVM, ///< optimised LLVM IR
+  Asm,  ///< assembly text
+  Obj   ///< one relocatable object, its manifest without length and hash
+};
+
+/// Code for one kind of CPU.
+struct CPULevel {
+  /// 3 or 4: the runtime asks for code of x86-64-v`level`.
+  unsigned level;
+  /// "x86-64-v3", or the name of a CPU of at least that level.
+  std::string cpu;
+  /// "+avx2,...": beyond what `cpu` has.
+  std::string features;
+  /// Level whose register file shapes the kernels: 3 or 4.
+  unsigned tile;
+};
+
+struct CompileOptions {
+  /// In ascending order, each at most once.
+  SmallVector<CPULevel, 2> levels;
+  /// 0: plain loops, light code generation. 1: the full pipeline, light code
+  /// generation. From 2 on: everything.
+  unsigned optLevel = 2;
+  EmitKind emit = EmitKind::Lib;
+  /// The module is lowered already: its nested module @lowered, in the llvm
+  /// dialect, stands for what the pipeline makes.
+  bool lowered = false;
+  /// Passes instead of those of the CPU pipeline.
+  std::optional<std::string> pipeline;
+  /// Where the input of a pass that failed without saying why goes.
+  std::string reproducerPath = "moe-compile.reproducer.mlir";
+  /// Adds instrumentation to a pass manager.
+  std::function<LogicalResult(PassManager &)> configure;
+  /// Told of each step and its seconds.
+  std::function<void(StringRef step, double seconds)> progress;
+};
+
+/// Why a compilation stopped, where that is more than a message for the user.
+class CompileError : public llvm::ErrorInfo<CompileError> {
+public:
+  enum Kind {
+    /// Diagnostics were emitted; there is no more to say.
+    Reported,
+    /// Our own fault.
+    Internal
+  };
+  CompileError(Kind kind, const Twine &text = "")
+      : kind(kind), text(text.str()) {}
+  Kind getKind() const { return kind; }
+  StringRef getText() const { return text; }
+  void log(raw_ostream &os) const override;
+  std::error_code convertToErrorCode() const override;
+  static char ID;
+
+private:
+  Kind kind;
+  std::string text;
+};
+
+/// Compiles a level-1 module; needs all passes registered. `output` is filled
+/// on success only. One call at a time per context.
+llvm::Error compileModule(ModuleOp module, const CompileOptions &options,
+                          SmallVectorImpl<char> &output);
+
+/// "cpu" (levels 3 and 4), "cpu:host", "cpu:x86-64-v3" or "cpu:x86-64-v4",
+/// added to `levels`. Fails on another name and on two kinds of code for one
+/// level.
+llvm::Error addTarget(StringRef name, SmallVectorImpl<CPULevel> &levels);
+
+/// False where "cpu:host" is less than x86-64-v3.
+bool isHostSupported();
+
+/// Prepares LLVM's code generator and its error handlers for this process: no
+/// error of a back end prints more than one line. Call first in main().
+void initializeCodeGeneration();
+
+/// "moe-mlir 0.1.0 (LLVM 22.1.8)".
+StringRef getCompilerVersion();
+
+} // namespace moe
+} // namespace mlir
+#endif // MOE_TARGET_COMPILE_H
