@@ -1,0 +1,424 @@
+//===- moe-compile.cpp - Models to native libraries -----------------------===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//===----------------------------------------------------------------------===//
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Remarks.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/Timing.h"
+#include "mlir/Tools/Plugins/DialectPlugin.h"
+#include "mlir/Tools/Plugins/PassPlugin.h"
+#include "moe/Import/Import.h"
+#include "moe/RegisterAll.h"
+#include "moe/Support/DepthGuard.h"
+#include "moe/Target/AtomicFile.h"
+#include "moe/Target/Compile.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Regex.h"
+#include "llvm/Support/SourceMgr.h"
+#include <csignal>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace mlir::moe;
+namespace cl = llvm::cl;
+namespace fs = llvm::sys::fs;
+
+namespace {
+enum ExitCode {
+  kDone = 0,
+  kFailed = 1,
+  kBadUsage = 2,
+  kEnvironment = 4,
+  kInternal = 70
+};
+
+/// What the command line says. The linker resets every cl::opt of the process,
+/// so none is read after parsing.
+struct Command {
+  std::string model, output;
+  std::vector<std::string> dialectPlugins, passPlugins;
+  ImportOptions import;
+  CompileOptions compile;
+  bool isVerbose = false;
+  std::optional<std::string> remarks;
+};
+} // namespace
+
+static cl::OptionCategory category("moe-compile options");
+
+static cl::opt<std::string> model(cl::Positional, cl::desc("MODEL"),
+                                  cl::cat(category));
+static cl::opt<std::string> output("o",
+                                   cl::desc("Where to write; - is "
+                                            "standard output"),
+                                   cl::value_desc("OUT"), cl::cat(category));
+static cl::opt<std::string>
+    emit("emit",
+         cl::desc("lib (default): a shared library\n"
+                  "mlir, llvm, asm: text of the llvm dialect, of LLVM IR, "
+                  "of\nthe assembler, one part per CPU level\n"
+                  "obj: a relocatable object"),
+         cl::value_desc("KIND"), cl::init("lib"), cl::cat(category));
+static cl::list<std::string>
+    targets("target",
+            cl::desc("cpu (default): code for x86-64-v3 and -v4 in one\n"
+                     "file, chosen when it is loaded\n"
+                     "cpu:x86-64-v3, cpu:x86-64-v4: one of them\n"
+                     "cpu:host: for this machine alone\n"
+                     "May be given several times"),
+            cl::value_desc("NAME"), cl::cat(category));
+static cl::opt<std::string>
+    optLevel("O", cl::Prefix,
+             cl::desc("0: plain loops, nothing fused or packed; 1: all\n"
+                      "passes, quick code generation; 2 (default), 3: "
+                      "everything"),
+             cl::value_desc("LEVEL"), cl::init("2"), cl::cat(category));
+static cl::opt<std::string>
+    weights("weights",
+            cl::desc("What to look at in a model directory beside\n"
+                     "config.json: reference (default; headers of the\n"
+                     "checkpoint, every tensor is checked), none, or\n"
+                     "synthetic:SEED (none; give moe-run the same\n--params)"),
+            cl::value_desc("SOURCE"), cl::init("reference"), cl::cat(category));
+static cl::list<std::string>
+    dialectPlugins("load-dialect-plugin",
+                   cl::desc("Load dialects from a library first"),
+                   cl::value_desc("FILE"), cl::cat(category));
+static cl::list<std::string>
+    passPlugins("load-pass-plugin",
+                cl::desc("Load passes from a library first"),
+                cl::value_desc("FILE"), cl::cat(category));
+static cl::opt<std::string>
+    remarks("remarks", cl::ValueOptional,
+            cl::desc("Print what passes did, or why they did not, for\n"
+                     "categories that match (default: all)"),
+            cl::value_desc("REGEX"), cl::cat(category));
+static cl::opt<bool> verbose("v", cl::desc("Print each step and its seconds"),
+                             cl::cat(category));
+
+// For tests and for those who work on the compiler.
+static cl::opt<std::string>
+    tile("tile", cl::Hidden,
+         cl::desc("Kernel shapes: auto, x86-64-v3 or x86-64-v4 whatever the "
+                  "features"),
+         cl::init("auto"), cl::cat(category));
+static cl::opt<bool>
+    lowered("lowered", cl::Hidden,
+            cl::desc("The module holds a module @lowered in the llvm dialect"),
+            cl::cat(category));
+static cl::opt<std::string>
+    pipeline("pipeline", cl::Hidden,
+             cl::desc("Passes instead of those of moe-to-cpu"),
+             cl::cat(category));
+
+static constexpr char kOverview[] =
+    "moe-compile - models to native libraries\n\n"
+    "MODEL is a Hugging Face directory, a layer directory or a .mlir file "
+    "(- is\nstandard input). Weights stay outside: moe-run reads them with "
+    "--params.\n\n"
+    "  moe-compile models/demo -o demo.so\n"
+    "  moe-run demo.so --params=models/demo --prompt='The '\n"
+    "  moe-compile layer.mlir --emit=asm --target=cpu:x86-64-v3 -o -\n\n"
+    "Passes can be watched with --mlir-print-ir-after-all, --mlir-timing and\n"
+    "their like (--help-hidden). Exit code: 0 done, 1 an error in the input, "
+    "2 a\nwrong command line, 4 the machine lacks something, 70 our own "
+    "fault.\n";
+
+//===----------------------------------------------------------------------===//
+// Messages
+//===----------------------------------------------------------------------===//
+
+static int fail(const Twine &text, ExitCode code = kFailed) {
+  llvm::errs() << "error: " << text << "\n";
+  return code;
+}
+
+static int fail(llvm::Error error) {
+  int code = kFailed;
+  llvm::handleAllErrors(
+      std::move(error),
+      [&](const CompileError &error) {
+        bool isInternal = error.getKind() == CompileError::Internal;
+        if (isInternal)
+          code = fail("internal: " + error.getText(), kInternal);
+      },
+      [&](const llvm::ErrorInfoBase &error) { code = fail(error.message()); });
+  return code;
+}
+
+/// Flushes standard output; a stream that failed would end the process.
+static int finishOutput() {
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return kDone;
+  std::string reason = llvm::outs().error().message();
+  llvm::outs().clear_error();
+  return fail("standard output: cannot write: " + reason);
+}
+
+static void printVersion(raw_ostream &os) {
+  os << "moe-compile: " << getCompilerVersion() << ", commit " MOE_COMMIT "\n";
+}
+
+/// What LLVM's parser of command lines says, as one line of ours.
+static std::string rewordUsageError(StringRef text, StringRef program) {
+  SmallVector<StringRef> lines;
+  text.split(lines, '\n', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
+  StringRef first = lines.empty() ? "wrong command line" : lines.front();
+  first.consume_front(program);
+  first.consume_front("moe-compile");
+  first.consume_front(": ");
+  auto [what, advice] = first.split("  Try: ");
+  std::string result = what.rtrim('.').str();
+  if (!result.empty())
+    result[0] = llvm::toLower(result[0]);
+  return result + ", see moe-compile --help";
+}
+
+//===----------------------------------------------------------------------===//
+// Command line
+//===----------------------------------------------------------------------===//
+
+/// Sets `command` or returns an exit code.
+static int readCommand(Command &command) {
+  if (model.empty())
+    return fail("no model, see moe-compile --help", kBadUsage);
+  command.model = model;
+  command.dialectPlugins.assign(dialectPlugins.begin(), dialectPlugins.end());
+  command.passPlugins.assign(passPlugins.begin(), passPlugins.end());
+  command.isVerbose = verbose;
+  if (remarks.getNumOccurrences())
+    command.remarks = remarks.empty() ? ".*" : remarks.getValue();
+
+  CompileOptions &compile = command.compile;
+  auto kind = llvm::StringSwitch<std::optional<EmitKind>>(emit)
+                  .Case("lib", EmitKind::Lib)
+                  .Case("mlir", EmitKind::MLIR)
+                  .Case("llvm", EmitKind::LLVM)
+                  .Case("asm", EmitKind::Asm)
+                  .Case("obj", EmitKind::Obj)
+                  .Default(std::nullopt);
+  if (emit == "exe")
+    return fail("--emit=exe is not available in this version; a library made "
+                "with --emit=lib runs with moe-run");
+  if (!kind)
+    return fail("--emit: no kind '" + emit +
+                    "', expected lib, mlir, llvm, asm or obj",
+                kBadUsage);
+  compile.emit = *kind;
+  bool isText = *kind != EmitKind::Lib && *kind != EmitKind::Obj;
+  command.output = output;
+  if (output.empty()) {
+    if (!isText)
+      return fail("no output, expected -o OUT", kBadUsage);
+    command.output = "-";
+  }
+
+  StringRef level = optLevel.getValue();
+  if (level.size() != 1 || level[0] < '0' || level[0] > '3')
+    return fail("no optimisation level '-O" + level +
+                    "', expected -O0, -O1, -O2 or -O3",
+                kBadUsage);
+  compile.optLevel = level[0] - '0';
+
+  SmallVector<std::string> names(targets.begin(), targets.end());
+  if (names.empty())
+    names.push_back("cpu");
+  for (StringRef name : names) {
+    if (name == "cpu:host" && !isHostSupported())
+      return fail("--target=cpu:host: this CPU is less than x86-64-v3",
+                  kEnvironment);
+    if (llvm::Error error = addTarget(name, compile.levels))
+      return fail("--target: " + llvm::toString(std::move(error)), kBadUsage);
+  }
+  if (tile != "auto") {
+    if (tile != "x86-64-v3" && tile != "x86-64-v4")
+      return fail("--tile: no level '" + tile +
+                      "', expected auto, x86-64-v3 or x86-64-v4",
+                  kBadUsage);
+    for (CPULevel &cpu : compile.levels)
+      cpu.tile = tile == "x86-64-v3" ? 3 : 4;
+  }
+
+  std::string error;
+  FailureOr<ImportWeights> source = parseImportWeights(weights, error);
+  if (failed(source))
+    return fail("--weights: " + error, kBadUsage);
+  command.import.weights = *source;
+  if (weights.getNumOccurrences() && !fs::is_directory(command.model))
+    return fail("--weights goes with a model directory, '" + command.model +
+                    "' is none",
+                kBadUsage);
+
+  compile.lowered = lowered;
+  if (pipeline.getNumOccurrences())
+    compile.pipeline = pipeline;
+  if (command.output != "-")
+    compile.reproducerPath = command.output + ".reproducer.mlir";
+  return kDone;
+}
+
+/// Fails if the output would replace what is read.
+static int checkOutput(const Command &command) {
+  bool isInput = fs::is_directory(command.model)
+                     ? isImportInput(command.model, command.output)
+                     : command.model != "-" && command.output != "-" &&
+                           fs::equivalent(command.model, command.output);
+  if (isInput)
+    return fail("'" + command.output +
+                "' is part of the model, expected another output file");
+  if (llvm::Error error = checkOutputPath(command.output))
+    return fail(std::move(error));
+  return kDone;
+}
+
+//===----------------------------------------------------------------------===//
+// Input
+//===----------------------------------------------------------------------===//
+
+static int loadPlugins(const Command &command, DialectRegistry &registry) {
+  for (const std::string &file : command.dialectPlugins) {
+    llvm::Expected<DialectPlugin> plugin = DialectPlugin::load(file);
+    if (!plugin)
+      return fail("--load-dialect-plugin: " +
+                  llvm::toString(plugin.takeError()));
+    plugin->registerDialectRegistryCallbacks(registry);
+  }
+  for (const std::string &file : command.passPlugins) {
+    llvm::Expected<PassPlugin> plugin = PassPlugin::load(file);
+    if (!plugin)
+      return fail("--load-pass-plugin: " + llvm::toString(plugin.takeError()));
+    plugin->registerPassRegistryCallbacks();
+  }
+  return kDone;
+}
+
+/// Reads text or bytecode into `sources`.
+static int readText(StringRef path, llvm::SourceMgr &sources) {
+  fs::file_status status;
+  if (path != "-" && !fs::status(path, status) &&
+      status.type() != fs::file_type::regular_file)
+    return fail(path + ": is neither a directory nor a regular file");
+  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
+  if (!buffer)
+    return fail(path + ": cannot open: " + buffer.getError().message());
+  if (std::optional<std::string> fault = findTooDeepNesting(**buffer))
+    return fail(*fault);
+  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  return kDone;
+}
+
+static int readModel(const Command &command, MLIRContext &context,
+                     llvm::SourceMgr &sources, OwningOpRef<ModuleOp> &module) {
+  if (fs::is_directory(command.model)) {
+    std::string error;
+    FailureOr<OwningOpRef<ModuleOp>> imported =
+        importModel(&context, command.model, command.import, error);
+    if (failed(imported))
+      return fail(error);
+    module = std::move(*imported);
+    return kDone;
+  }
+  if (int code = readText(command.model, sources))
+    return code;
+  module = parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+  return module ? kDone : kFailed; // the reason was printed
+}
+
+//===----------------------------------------------------------------------===//
+// Compilation
+//===----------------------------------------------------------------------===//
+
+static int enableRemarks(const Command &command, MLIRContext &context) {
+  if (!command.remarks)
+    return kDone;
+  std::string error;
+  if (!llvm::Regex(*command.remarks).isValid(error))
+    return fail("--remarks: " + error, kBadUsage);
+  remark::RemarkCategories categories{*command.remarks, std::nullopt,
+                                      std::nullopt, std::nullopt, std::nullopt};
+  // Without a streamer they are emitted as diagnostics.
+  if (failed(remark::enableOptimizationRemarks(
+          context, nullptr, std::make_unique<remark::RemarkEmittingPolicyAll>(),
+          categories, /*printAsEmitRemarks=*/true)))
+    return fail("--remarks: cannot be enabled", kInternal);
+  return kDone;
+}
+
+static int compile(Command &command, DialectRegistry &registry) {
+  MLIRContext context(registry);
+  if (int code = enableRemarks(command, context))
+    return code;
+  llvm::SourceMgr sources;
+  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  OwningOpRef<ModuleOp> module;
+  if (int code = readModel(command, context, sources, module))
+    return code;
+  SmallVector<char, 0> bytes;
+  if (llvm::Error error = compileModule(*module, command.compile, bytes))
+    return fail(std::move(error));
+  if (int code = finishOutput()) // what passes printed
+    return code;
+  if (llvm::Error error = writeFileAtomically(
+          command.output, bytes, command.compile.emit == EmitKind::Lib))
+    return fail(std::move(error));
+  return kDone;
+}
+
+/// LLVM's own --help and --version end the process without a look at whether
+/// anybody got the text.
+static void checkOutputAtExit() {
+  if (int code = finishOutput())
+    _exit(code);
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  signal(SIGXFSZ, SIG_IGN); // write() fails instead
+  signal(SIGPIPE, SIG_IGN);
+  // Variables that the linker obeys: one would write files, another would
+  // change the output.
+  for (const char *name : {"LLD_REPRODUCE", "LLD_VERSION", "LLD_IN_TEST"})
+    unsetenv(name);
+  initializeCodeGeneration();
+  registerAllMoEPasses();
+  registerAsmPrinterCLOptions();
+  registerMLIRContextCLOptions();
+  registerPassManagerCLOptions();
+  registerDefaultTimingManagerCLOptions();
+  cl::HideUnrelatedOptions(category);
+  cl::SetVersionPrinter(printVersion);
+  (void)llvm::outs(); // made before, so destroyed after
+  std::atexit(checkOutputAtExit);
+  std::string usage;
+  llvm::raw_string_ostream usageStream(usage);
+  if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &usageStream))
+    return fail(rewordUsageError(usage, argv[0]), kBadUsage);
+
+  Command command;
+  if (int code = readCommand(command))
+    return code;
+  if (int code = checkOutput(command))
+    return code;
+  command.compile.configure = [](PassManager &passes) {
+    applyDefaultTimingPassManagerCLOptions(passes);
+    return applyPassManagerCLOptions(passes);
+  };
+  if (command.isVerbose)
+    command.compile.progress = [](StringRef step, double seconds) {
+      llvm::errs() << step << ": " << llvm::format("%.3f s", seconds) << "\n";
+    };
+  DialectRegistry registry;
+  registerAllMoE(registry);
+  if (int code = loadPlugins(command, registry))
+    return code;
+  return compile(command, registry);
+}
