@@ -9,19 +9,8 @@ using namespace mlir;
 using namespace mlir::moe;
 
 static void lower(nn::LinearOp op, LoopBuilder &b) {
-  Value x = op.getX(), weight = op.getWeight(), out = op.getOuts()[0];
-  b.parallel(b.dim(weight, 0), [&](Value n) {
-    b.loop(b.dim(x, 0), [&](Value m) {
-      Value sum = b.reduce(b.dim(x, 1), b.f32(0), [&](Value k, Value acc) {
-        return b.fma(b.load(x, {m, k}), b.load(weight, {n, k}), acc);
-      });
-      if (Value bias = op.getBias())
-        sum = b.addF(sum, b.load(bias, n));
-      if (op.getAccumulate())
-        sum = b.addF(b.load(out, {m, n}), sum);
-      b.store(sum, out, {m, n});
-    });
-  });
+  buildProduct(b, op.getX(), op.getWeight(), op.getBias(), op.getAccumulate(),
+               op.getOuts()[0]);
 }
 
 static void lower(nn::EmbeddingOp op, LoopBuilder &b) {

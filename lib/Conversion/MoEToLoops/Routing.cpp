@@ -9,17 +9,8 @@ using namespace mlir;
 using namespace mlir::moe;
 
 static void lower(RouterLogitsOp op, LoopBuilder &b) {
-  Value x = op.getX(), router = op.getRouter(), out = op.getOuts()[0];
-  b.parallel(b.dim(out, 1), [&](Value e) {
-    b.loop(b.dim(out, 0), [&](Value t) {
-      Value sum = b.reduce(b.dim(x, 1), b.f32(0), [&](Value h, Value acc) {
-        return b.fma(b.load(x, {t, h}), b.load(router, {e, h}), acc);
-      });
-      if (Value bias = op.getBias())
-        sum = b.addF(sum, b.load(bias, e));
-      b.store(sum, out, {t, e});
-    });
-  });
+  buildProduct(b, op.getX(), op.getRouter(), op.getBias(),
+               /*accumulate=*/false, op.getOuts()[0]);
 }
 
 /// exp(x - max) / sum, all in ascending index; slots without an expert get 0.
