@@ -53,7 +53,8 @@ static LogicalResult interpret(arith::ConstantOp op, Interpreter &in) {
     in.set(op, {*result});
     return success();
   }
-  if (type.isIntOrIndex() && type.getIntOrFloatBitWidth() <= 64 &&
+  if ((type.isIndex() ||
+       (type.isInteger() && type.getIntOrFloatBitWidth() <= 64)) &&
       (elements || isa<IntegerAttr>(value))) {
     auto result = in.allocate<int64_t>(op, shape);
     if (failed(result))
