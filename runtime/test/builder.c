@@ -159,9 +159,7 @@ uint8_t *builder_note(const builder *b, size_t *size) {
   return note;
 }
 
-uint8_t *builder_file(const builder *b, size_t *size) {
-  size_t note_size;
-  uint8_t *note = builder_note(b, &note_size);
+uint8_t *builder_wrap(const uint8_t *note, size_t note_size, size_t *size) {
   size_t padded = (note_size + 3) & ~(size_t)3;
   // A foreign note comes first.
   struct {
@@ -195,8 +193,15 @@ uint8_t *builder_file(const builder *b, size_t *size) {
   uint8_t *file = must(calloc(1, *size));
   memcpy(file, &head, used);
   memcpy(file + used, note, note_size);
-  free(note);
   moe_manifest_seal(file, *size, "built", NULL);
+  return file;
+}
+
+uint8_t *builder_file(const builder *b, size_t *size) {
+  size_t note_size;
+  uint8_t *note = builder_note(b, &note_size);
+  uint8_t *file = builder_wrap(note, note_size, size);
+  free(note);
   return file;
 }
 

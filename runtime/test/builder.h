@@ -35,7 +35,10 @@ moe_abi_source *builder_source(builder *b, const char *tensor, uint32_t dtype,
 /// The note's descriptor, in memory to be freed.
 uint8_t *builder_note(const builder *b, size_t *size);
 
-/// A small ELF file with the descriptor in its note, sealed.
+/// A small ELF file with these bytes as its note's descriptor, sealed if it is
+/// long enough for that.
+uint8_t *builder_wrap(const uint8_t *note, size_t note_size, size_t *size);
+/// builder_wrap() of builder_note().
 uint8_t *builder_file(const builder *b, size_t *size);
 
 /// The module of fake.c.
