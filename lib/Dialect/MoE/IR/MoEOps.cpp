@@ -90,8 +90,8 @@ OpFoldResult moe::buildProduct(OpBuilder &b, Location loc, OpFoldResult x,
                                OpFoldResult y) {
   std::optional<int64_t> cx = getConstantIntValue(x),
                          cy = getConstantIntValue(y);
-  if (cx && cy)
-    return b.getIndexAttr(*cx * *cy);
+  if (int64_t product; cx && cy && !llvm::MulOverflow(*cx, *cy, product))
+    return b.getIndexAttr(product);
   if (cx && *cx == 1)
     return y;
   if (cy && *cy == 1)
@@ -111,8 +111,14 @@ static OpFoldResult buildSum(OpBuilder &b, Location loc, OpFoldResult x,
 }
 
 static int64_t addSizes(int64_t x, int64_t y) {
-  return ShapedType::isDynamic(x) ? x : x + y;
+  int64_t sum;
+  if (ShapedType::isDynamic(x) || llvm::AddOverflow(x, y, sum))
+    return x;
+  return std::max<int64_t>(sum, 0);
 }
+
+/// Indices of rows and experts are i32.
+static constexpr int64_t kMaxIndex = std::numeric_limits<int32_t>::max();
 
 LogicalResult moe::verifySameSize(Operation *op, int64_t x, const Twine &nameX,
                                   int64_t y, const Twine &nameY) {
@@ -266,6 +272,8 @@ static LogicalResult verifyExperts(OpTy op, int64_t numExperts, Type xType) {
   // layer_c2
   if (numKinds == 0)
     return op.emitOpError("needs at least one expert clause");
+  if (ShapedType::isStatic(numExperts) && numExperts < 1)
+    return op.emitOpError("needs at least one expert");
   // layer_c3
   SmallVector<int64_t> expertsOfKind(numKinds, 0);
   if (std::optional<ArrayRef<int64_t>> kinds = op.getKinds()) {
@@ -284,12 +292,13 @@ static LogicalResult verifyExperts(OpTy op, int64_t numExperts, Type xType) {
     expertsOfKind[0] = numExperts;
   }
   // layer_c4
+  int64_t numWeights = op.getWeights().size();
   if (int64_t(counts.size()) != numKinds ||
-      llvm::any_of(counts, [](int64_t count) { return count < 0; }) ||
-      llvm::sum_of(counts) != int64_t(op.getWeights().size()))
+      llvm::any_of(counts,
+                   [&](int64_t n) { return n < 0 || n > numWeights; }) ||
+      llvm::sum_of(counts) != numWeights)
     return op.emitOpError("weights_per_kind does not match the ")
-           << numKinds << " expert clauses and " << op.getWeights().size()
-           << " weights";
+           << numKinds << " expert clauses and " << numWeights << " weights";
   OperandRange weights = op.getWeights();
   for (int64_t kind = 0; kind < numKinds; ++kind) {
     Block &block = op.getExperts()[kind].front();
@@ -313,7 +322,7 @@ static LogicalResult verifyExperts(OpTy op, int64_t numExperts, Type xType) {
              << kind << " must take (" << expected << "), got ("
              << block.getArgumentTypes() << ")";
     // layer_c7
-    auto yield = dyn_cast<YieldOp>(block.getTerminator());
+    auto yield = block.empty() ? YieldOp() : dyn_cast<YieldOp>(block.back());
     if (!yield || yield.getValue().getType() != expected[0])
       return op.emitOpError("expert clause ")
              << kind << " must yield " << expected[0];
@@ -343,6 +352,18 @@ LogicalResult ExpertsOp::verify() {
   return verifyExperts(
       *this, ShapedType::isDynamic(numOffsets) ? numOffsets : numOffsets - 1,
       getRows().getType());
+}
+
+LogicalResult CombineOp::verify() {
+  // combine_c1
+  AssignmentType type = getAssignment().getType();
+  RankedTensorType rows = getRows().getType(), init = getInit().getType();
+  RankedTensorType expected =
+      init.clone({mulSizes(init.getDimSize(0), type.getMaxPerToken()),
+                  init.getDimSize(1)});
+  if (failed(verifyCompatibleShape(rows, expected)))
+    return emitOpError("rows must be ") << expected << ", got " << rows;
+  return success();
 }
 
 LogicalResult DispatchOp::verify() {
@@ -513,7 +534,27 @@ LogicalResult AssignOp::verify() {
       return emitOpError("operand must be [T, max_per_token = ")
              << k << "], got " << type;
   }
-  return success();
+  // assign_c2
+  return verifySameSize(*this, sizeOf(getExperts(), 0), "rows of experts",
+                        sizeOf(getWeights(), 0), "rows of weights");
+}
+
+LogicalResult AssignmentEntriesOp::verify() {
+  // assignment_entries_c1
+  for (Value list : {Value(getExpertIndex()), Value(getExpertWeight())})
+    if (failed(verifySameSize(*this, sizeOf(list, 0), "length of a list",
+                              sizeOf(getTokenIndex(), 0),
+                              "length of the first")))
+      return failure();
+  // assignment_entries_c2
+  int64_t length = sizeOf(getTokenIndex(), 0);
+  int64_t k = getAssignment().getType().getMaxPerToken();
+  if (ShapedType::isStatic(length) && length % k)
+    return emitOpError("length of the lists (")
+           << length << ") must be a multiple of max_per_token (" << k << ")";
+  // assignment_entries_c3
+  return verifySameSize(*this, sizeOf(getCount(), 0), "length of count", 1,
+                        "one");
 }
 
 //===----------------------------------------------------------------------===//
@@ -553,8 +594,77 @@ struct ScaleByOne : OpRewritePattern<ScaleOp> {
     return success();
   }
 };
+
+/// kinds = [0, 0, ...] of one clause  ->  no kinds, which says the same.
+template <typename OpTy> struct DropKinds : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
+                                PatternRewriter &rewriter) const override {
+    if (!op.getKinds() || op.getExperts().size() != 1)
+      return rewriter.notifyMatchFailure(op, "kinds say something");
+    rewriter.modifyOpInPlace(op, [&] { op.removeKindsAttr(); });
+    return success();
+  }
+};
+
+/// Drops stacked weights that an expert does not use, or has twice.
+template <typename OpTy> struct DropWeights : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<int64_t> counts(op.getWeightsPerKind());
+    BitVector dropped(op.getWeights().size());
+    SmallVector<BitVector> droppedArguments;
+    SmallVector<std::pair<BlockArgument, BlockArgument>> doubles;
+    unsigned first = 0;
+    for (auto [region, count] : llvm::zip(op.getExperts(), counts)) {
+      Block &block = region.front();
+      BitVector &arguments =
+          droppedArguments.emplace_back(block.getNumArguments());
+      llvm::SmallDenseMap<Value, BlockArgument> slices; // looked up only
+      for (unsigned i = 0, e = count; i < e; ++i) {
+        BlockArgument slice = block.getArgument(i + 2);
+        auto [it, isNew] =
+            slices.try_emplace(op.getWeights()[first + i], slice);
+        if (isNew && !slice.use_empty())
+          continue;
+        if (isNew) // the next one of this stack may have uses
+          slices.erase(it);
+        else
+          doubles.push_back({slice, it->second});
+        dropped.set(first + i);
+        arguments.set(i + 2);
+        --count;
+      }
+      first += count + arguments.count();
+    }
+    if (dropped.none())
+      return rewriter.notifyMatchFailure(op, "every weight is used");
+    for (auto [slice, other] : doubles)
+      rewriter.replaceAllUsesWith(slice, other);
+    rewriter.modifyOpInPlace(op, [&] {
+      for (auto [region, arguments] :
+           llvm::zip(op.getExperts(), droppedArguments))
+        region.front().eraseArguments(arguments);
+      MutableOperandRange weights = op.getWeightsMutable();
+      for (unsigned i = dropped.size(); i-- > 0;)
+        if (dropped.test(i))
+          weights.erase(i);
+      op.setWeightsPerKind(counts);
+    });
+    return success();
+  }
+};
 } // namespace
 
+void LayerOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                          MLIRContext *context) {
+  patterns.add<DropKinds<LayerOp>, DropWeights<LayerOp>>(context);
+}
+void ExpertsOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                            MLIRContext *context) {
+  patterns.add<DropKinds<ExpertsOp>, DropWeights<ExpertsOp>>(context);
+}
 void TakeOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                          MLIRContext *context) {
   patterns.add<TakeOfTopK>(context);
@@ -568,47 +678,88 @@ void ScaleOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
 // Parameters
 //===----------------------------------------------------------------------===//
 
+/// Product of static sizes; nothing if it does not fit.
+static std::optional<int64_t> countElements(ArrayRef<int64_t> shape) {
+  int64_t product = 1;
+  for (int64_t size : shape)
+    if (size < 0 || llvm::MulOverflow(product, size, product))
+      return std::nullopt;
+  return product;
+}
+
+/// Whether [first, first + count) of the sources tile [0, size) of each part.
+static bool coverOnce(ArrayRef<SourceAttr> sources, int64_t size,
+                      int64_t parts) {
+  SmallVector<SourceAttr> sorted(sources);
+  llvm::sort(sorted, [](SourceAttr a, SourceAttr b) {
+    return std::pair(a.getPart(), a.getFirst()) <
+           std::pair(b.getPart(), b.getFirst());
+  });
+  int64_t part = 0, next = 0;
+  for (SourceAttr source : sorted) {
+    if (next == size) {
+      next = 0;
+      ++part;
+    }
+    if (source.getPart() != part || source.getFirst() != next)
+      return false;
+    next += source.getCount();
+  }
+  return part == parts - 1 && next == size;
+}
+
 LogicalResult ParameterOp::verify() {
   RankedTensorType type = getTensorType();
   // parameter_c1
   if (getSources().empty())
     return emitOpError("needs at least one source");
+  if (type.getRank() < 1 || !countElements(type.getShape()))
+    return emitOpError("type ") << type << " has no size or is too large";
   std::optional<PanelsAttr> panels = getPanels();
   int64_t parts = panels ? panels->getParts() : 1;
   // parameter_c2
   if (panels) {
     int64_t width = panels->getLanes() * panels->getVectors();
-    if (panels->getParts() < 1 || panels->getLanes() < 1 ||
-        panels->getVectors() < 1 || panels->getColumns() < 1)
-      return emitOpError("panels must have positive sizes");
     if (type.getRank() != 4 || type.getDimSize(3) != width * parts ||
         type.getDimSize(1) !=
             int64_t(llvm::divideCeil(panels->getColumns(), width)))
       return emitOpError("type ") << type << " does not fit " << *panels;
   }
-  int64_t filled = 0, elements = 0;
-  for (auto source : getSources().getAsRange<SourceAttr>()) {
+  // Elements of one index of one part.
+  std::optional<int64_t> slice =
+      panels ? countElements({panels->getColumns(), type.getDimSize(2)})
+             : countElements(type.getShape().drop_front());
+  SmallVector<SourceAttr> sources =
+      llvm::to_vector(getSources().getAsRange<SourceAttr>());
+  for (SourceAttr source : sources) {
     // parameter_c3
     if (source.getType().getElementType() != type.getElementType())
       return emitOpError("source \"")
              << source.getTensor() << "\" is " << source.getType()
              << ", the parameter is " << type;
-    if (!source.getType().hasStaticShape() || source.getCount() < 1 ||
-        source.getFirst() < 0 || source.getPart() < 0 ||
-        source.getPart() >= parts ||
-        source.getFirst() + source.getCount() > type.getDimSize(0))
+    if (source.getCount() < 1 || source.getFirst() < 0 ||
+        source.getPart() < 0 || source.getPart() >= parts ||
+        source.getCount() > type.getDimSize(0) ||
+        source.getFirst() > type.getDimSize(0) - source.getCount())
       return emitOpError("source \"")
              << source.getTensor() << "\" does not lie inside " << type;
-    filled += source.getCount();
-    elements += source.getType().getNumElements();
+    // parameter_c4
+    std::optional<int64_t> wanted =
+        slice ? countElements({*slice, source.getCount()}) : std::nullopt;
+    std::optional<int64_t> elements =
+        countElements(source.getType().getShape());
+    if (!wanted || elements != wanted) {
+      InFlightDiagnostic error = emitOpError("source \"")
+                                 << source.getTensor() << "\" is "
+                                 << source.getType() << ", expected ";
+      return wanted ? error << *wanted << " elements"
+                    : error << "fewer elements";
+    }
   }
-  // parameter_c4
-  int64_t wanted = panels ? type.getDimSize(0) * panels->getColumns() *
-                                type.getDimSize(2) * parts
-                          : type.getNumElements();
-  if (elements != wanted || filled != type.getDimSize(0) * parts)
-    return emitOpError("sources have ")
-           << elements << " elements, " << type << " needs " << wanted;
+  // parameter_c5
+  if (!coverOnce(sources, type.getDimSize(0), parts))
+    return emitOpError("sources must fill each of the ")
+           << type.getDimSize(0) << " leading indices of each part once";
   return success();
 }
 
@@ -641,14 +792,18 @@ static OpFoldResult buildSlots(OpBuilder &b, Location loc, Value experts) {
                       buildSize(b, loc, experts, 1));
 }
 template <typename OpTy> static LogicalResult verifyAssignmentParts(OpTy op) {
-  if (int64_t(op.getNumExperts()) < 1)
-    return op.emitOpError("experts must be at least 1, got ")
-           << op.getNumExperts();
+  int64_t numExperts = op.getNumExperts();
+  if (numExperts < 1 || numExperts >= kMaxIndex)
+    return op.emitOpError("experts must be in [1, ")
+           << kMaxIndex << "), got " << numExperts;
   if (failed(verifyCompatibleShape(shapeOf(op.getExperts()),
                                    shapeOf(op.getWeights()))))
     return op.emitOpError("experts ")
            << op.getExperts().getType() << " and weights "
            << op.getWeights().getType() << " differ in shape";
+  if (int64_t rows = numSlots(op.getExperts()); rows >= kMaxIndex)
+    return op.emitOpError("experts ")
+           << op.getExperts().getType() << " have more slots than an i32 holds";
   return success();
 }
 
@@ -671,7 +826,7 @@ Sizes PlanOp::buildOutputSizes(OpBuilder &b) {
 }
 bool PlanOp::readsDestination(unsigned) { return false; }
 LogicalResult PlanOp::verify() {
-  // plan_c1, plan_c2
+  // plan_c1, plan_c2, plan_c3
   if (failed(verifyAssignmentParts(*this)))
     return failure();
   return verifyOutputs(*this);
@@ -688,7 +843,7 @@ Sizes ListEntriesOp::buildOutputSizes(OpBuilder &b) {
 }
 bool ListEntriesOp::readsDestination(unsigned) { return false; }
 LogicalResult ListEntriesOp::verify() {
-  // list_entries_c1, list_entries_c2
+  // list_entries_c1, list_entries_c2, list_entries_c3
   if (failed(verifyAssignmentParts(*this)))
     return failure();
   return verifyOutputs(*this);
@@ -707,7 +862,11 @@ bool RowTilesOp::readsDestination(unsigned) { return false; }
 LogicalResult RowTilesOp::verify() {
   // row_tiles_c1
   if (int64_t(getTile()) < 1)
-    return emitOpError("tile must be at least 1, got ") << getTile();
+    return emitOpError("tile must be at least 1, got ") << int64_t(getTile());
+  // row_tiles_c2
+  if (sizeOf(getOffsets(), 0) == 0 || sizeOf(getOffsets(), 0) == 1)
+    return emitOpError("offsets ")
+           << getOffsets().getType() << " must have experts + 1 entries";
   return verifyOutputs(*this);
 }
 
@@ -719,7 +878,19 @@ Sizes GatherRowsOp::buildOutputSizes(OpBuilder &b) {
            buildSize(b, getLoc(), getX(), 1)}};
 }
 bool GatherRowsOp::readsDestination(unsigned) { return false; }
-LogicalResult GatherRowsOp::verify() { return verifyOutputs(*this); }
+LogicalResult GatherRowsOp::verify() {
+  // gather_rows_c1
+  if (getRowWeight() &&
+      failed(verifySameSize(*this, sizeOf(getRowWeight(), 0),
+                            "length of weights", sizeOf(getRowToken(), 0),
+                            "rows")))
+    return failure();
+  // gather_rows_c2
+  if (sizeOf(getOffsets(), 0) == 0 || sizeOf(getOffsets(), 0) == 1)
+    return emitOpError("groups ")
+           << getOffsets().getType() << " must have experts + 1 entries";
+  return verifyOutputs(*this);
+}
 
 SmallVector<RankedTensorType> CombineRowsOp::getOutputTypes() {
   return {tensorOf(
@@ -734,6 +905,18 @@ LogicalResult CombineRowsOp::verify() {
   // combine_rows_c1
   if (getOuts().size() != 1)
     return emitOpError("needs one destination, got ") << getOuts().size();
+  // combine_rows_c2
+  if (sizeOf(getTokenOffsets(), 0) == 0)
+    return emitOpError("token offsets ")
+           << getTokenOffsets().getType() << " must have tokens + 1 entries";
+  // combine_rows_c3
+  if (failed(verifySameSize(*this, sizeOf(getTokenRows(), 0),
+                            "length of token rows", sizeOf(getRows(), 0),
+                            "rows")) ||
+      (getRowWeight() && failed(verifySameSize(*this, sizeOf(getRowWeight(), 0),
+                                               "length of weights",
+                                               sizeOf(getRows(), 0), "rows"))))
+    return failure();
   return verifyOutputs(*this);
 }
 
@@ -752,6 +935,11 @@ template <typename OpTy> static LogicalResult verifyIndexMaps(OpTy op) {
     return op.emitOpError("scatter needs row_token (i32) and row_weight (f32)");
   if (!op.getScatter().empty() && op.getOuts().empty())
     return op.emitOpError("scatter needs a destination");
+  int64_t rows = sizeOf(op.getGather() ? op.getGather() : op.getA(), 0);
+  for (Value map : op.getScatter())
+    if (failed(verifySameSize(op, sizeOf(map, 0), "length of scatter", rows,
+                              "rows")))
+      return failure();
   return success();
 }
 
@@ -765,10 +953,11 @@ static LogicalResult verifyEpilogue(OpTy op, int64_t numParts) {
     return op.emitOpError("epilogue must take one f32 for each of the ")
            << numParts << " matrices, got (" << block.getArgumentTypes() << ")";
   for (Operation &inner : block.without_terminator())
-    if (!OpTrait::hasElementwiseMappableTraits(&inner) &&
-        !inner.hasTrait<OpTrait::ConstantLike>())
-      return inner.emitOpError("is not elementwise, so it cannot be in an "
-                               "epilogue");
+    if ((!OpTrait::hasElementwiseMappableTraits(&inner) &&
+         !inner.hasTrait<OpTrait::ConstantLike>()) ||
+        llvm::any_of(inner.getResultTypes(), llvm::IsaPred<ShapedType>))
+      return inner.emitOpError("is not elementwise on scalars, so it cannot be "
+                               "in an epilogue");
   auto yield = dyn_cast<YieldOp>(block.getTerminator());
   if (!yield || !yield.getValue().getType().isF32())
     return op.emitOpError("epilogue must yield f32");
@@ -816,7 +1005,9 @@ LogicalResult GroupedMatmulOp::verify() {
            << getBiases().size();
   for (auto [bias, b] : llvm::zip(getBiases(), getBs()))
     if (failed(verifySameSize(*this, sizeOf(bias, 1), "columns of a bias",
-                              sizeOf(b, 1), "rows of its matrix")))
+                              sizeOf(b, 1), "rows of its matrix")) ||
+        failed(verifySameSize(*this, sizeOf(bias, 0), "experts of a bias",
+                              sizeOf(b, 0), "experts of its matrix")))
       return failure();
   // grouped_matmul_c4
   if (failed(verifyIndexMaps(*this)))
@@ -849,8 +1040,7 @@ LogicalResult PackedMatmulOp::verify() {
   int64_t width = panels.getLanes() * panels.getVectors();
   auto b = cast<ShapedType>(getB().getType());
   // packed_matmul_c1
-  if (width < 1 || panels.getParts() < 1 || panels.getColumns() < 1 ||
-      b.getDimSize(3) != width * panels.getParts() ||
+  if (b.getDimSize(3) != width * panels.getParts() ||
       b.getDimSize(1) != int64_t(llvm::divideCeil(panels.getColumns(), width)))
     return emitOpError("weights ") << b << " do not fit " << panels;
   // packed_matmul_c2
@@ -859,10 +1049,19 @@ LogicalResult PackedMatmulOp::verify() {
     return failure();
   // packed_matmul_c3
   if (int64_t(getTileRows()) < 1)
-    return emitOpError("tile_rows must be at least 1, got ") << getTileRows();
+    return emitOpError("tile_rows must be at least 1, got ")
+           << int64_t(getTileRows());
   // packed_matmul_c4
-  if (!getTiles().empty() && getTiles().size() != 2)
+  if (!getTiles().empty() &&
+      (getTiles().size() != 2 || shapeOf(getTiles()[0]).size() != 2 ||
+       shapeOf(getTiles()[1]).size() != 1))
     return emitOpError("tiles needs the list and the count");
+  if (!getTiles().empty() &&
+      (failed(verifySameSize(*this, sizeOf(getTiles()[0], 1),
+                             "columns of tiles", 4, "four")) ||
+       failed(verifySameSize(*this, sizeOf(getTiles()[1], 0),
+                             "length of the count", 1, "one"))))
+    return failure();
   if (getTiles().empty() && b.getDimSize(0) != 1)
     return emitOpError("several groups need tiles");
   if (getAccumulate() && (!getScatter().empty() || getOuts().empty()))
@@ -871,11 +1070,19 @@ LogicalResult PackedMatmulOp::verify() {
   if (!getBiases().empty() && int64_t(getBiases().size()) != panels.getParts())
     return emitOpError("needs no bias or one for each matrix, got ")
            << getBiases().size();
+  for (Value bias : getBiases())
+    if (failed(verifySameSize(*this, sizeOf(bias, 1), "columns of a bias",
+                              panels.getColumns(), "columns of the panels")) ||
+        failed(verifySameSize(*this, sizeOf(bias, 0), "groups of a bias",
+                              b.getDimSize(0), "groups of the weights")))
+      return failure();
+  // packed_matmul_c6
   if (failed(verifyIndexMaps(*this)))
     return failure();
   return verifyOutputs(*this);
 }
 LogicalResult PackedMatmulOp::verifyRegions() {
+  // packed_matmul_c7
   return verifyEpilogue(*this, getPanels().getParts());
 }
 

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "moe/Dialect/NN/IR/NN.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -131,6 +133,9 @@ LogicalResult RotaryTableOp::verify() {
   if (getInvFreq().empty())
     return emitOpError("inv_freq must not be empty");
   // rotary_table_c2
+  if (!llvm::all_of(getInvFreq(), [](float f) { return std::isfinite(f); }))
+    return emitOpError("inv_freq must be finite");
+  // rotary_table_c3
   if (failed(verifySameSize(*this, sizeOf(getIds(), 0), "rows of ids",
                             sizeOf(getLengths(), 0), "length of lengths")))
     return failure();
@@ -149,13 +154,15 @@ bool RotaryOp::readsDestination(unsigned) { return false; }
 LogicalResult RotaryOp::verify() {
   // rotary_c1
   if (int64_t(getHeads()) < 1)
-    return emitOpError("heads must be at least 1, got ") << getHeads();
+    return emitOpError("heads must be at least 1, got ") << int64_t(getHeads());
   // rotary_c2
   for (Value table : {getCos(), getSin()})
     if (failed(
             verifySameSize(*this, sizeOf(getX(), 1), "columns of x",
-                           mulSizes(2 * int64_t(getHeads()), sizeOf(table, 1)),
-                           "2 * heads * columns of the table")))
+                           mulSizes(getHeads(), mulSizes(2, sizeOf(table, 1))),
+                           "2 * heads * columns of the table")) ||
+        failed(verifySameSize(*this, sizeOf(getX(), 0), "rows of x",
+                              sizeOf(table, 0), "rows of the table")))
       return failure();
   return verifyOutputs(*this);
 }
@@ -188,6 +195,10 @@ LogicalResult CacheAppendOp::verify() {
   if (failed(verifySameSize(*this, sizeOf(getX(), 1), "columns of x",
                             mulSizes(sizeOf(cache, 3), sizeOf(cache, 4)),
                             "heads * head size of the cache")))
+    return failure();
+  // cache_append_c3
+  if (failed(verifySameSize(*this, sizeOf(getLengths(), 0), "length of lengths",
+                            sizeOf(cache, 1), "sequences of the cache")))
     return failure();
   return verifyOutputs(*this);
 }
@@ -222,6 +233,13 @@ LogicalResult AttentionOp::verify() {
   if (getWindow() && int64_t(*getWindow()) < 1)
     return emitOpError("window must be at least 1, got ")
            << int64_t(*getWindow());
+  // attention_c5
+  if (failed(verifySameSize(*this, sizeOf(getLengths(), 0), "length of lengths",
+                            sizeOf(getKeys(), 1), "sequences of the cache")))
+    return failure();
+  // attention_c6
+  if (!getScale().isFinite())
+    return emitOpError("scale must be finite");
   return verifyOutputs(*this);
 }
 
@@ -238,7 +256,30 @@ Sizes LastRowsOp::buildOutputSizes(OpBuilder &b) {
       {buildSize(b, getLoc(), getIds(), 0), buildSize(b, getLoc(), getX(), 1)}};
 }
 bool LastRowsOp::readsDestination(unsigned) { return false; }
-LogicalResult LastRowsOp::verify() { return verifyOutputs(*this); }
+LogicalResult LastRowsOp::verify() {
+  // last_rows_c1
+  if (failed(verifySameSize(*this, sizeOf(getX(), 0), "rows of x",
+                            numRows(getIds()), "tokens in ids")))
+    return failure();
+  return verifyOutputs(*this);
+}
+
+//===----------------------------------------------------------------------===//
+// Elementwise ops: folds that hold bit for bit
+//===----------------------------------------------------------------------===//
+
+OpFoldResult ReluOp::fold(FoldAdaptor) {
+  // relu(relu(x)) = relu(x)
+  return getX().getDefiningOp<ReluOp>() ? getX() : Value();
+}
+OpFoldResult MulOp::fold(FoldAdaptor) {
+  // x * 1 = x
+  return matchPattern(getY(), m_OneFloat()) ? getX() : Value();
+}
+OpFoldResult AddOp::fold(FoldAdaptor) {
+  // x + -0 = x; with +0 a negative zero would change.
+  return matchPattern(getY(), m_NegZeroFloat()) ? getX() : Value();
+}
 
 #define GET_OP_CLASSES
 #include "moe/Dialect/NN/IR/NNOps.cpp.inc"

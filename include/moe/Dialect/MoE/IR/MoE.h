@@ -13,6 +13,8 @@
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/Support/MathExtras.h"
+#include <limits>
 
 namespace mlir::moe {
 class Interpreter;
@@ -50,11 +52,14 @@ OpFoldResult buildSize(OpBuilder &b, Location loc, Value value, unsigned i);
 /// a * b, folded where both are known.
 OpFoldResult buildProduct(OpBuilder &b, Location loc, OpFoldResult x,
                           OpFoldResult y);
-/// The product of two sizes that may be dynamic.
+/// The product of two sizes that may be dynamic; too large ones stay at the
+/// largest number, which no tensor has.
 inline int64_t mulSizes(int64_t x, int64_t y) {
-  return ShapedType::isDynamic(x) || ShapedType::isDynamic(y)
-             ? ShapedType::kDynamic
-             : x * y;
+  if (ShapedType::isDynamic(x) || ShapedType::isDynamic(y))
+    return ShapedType::kDynamic;
+  int64_t product;
+  return llvm::MulOverflow(x, y, product) ? std::numeric_limits<int64_t>::max()
+                                          : product;
 }
 /// Fails with a diagnostic unless the two sizes may be equal.
 LogicalResult verifySameSize(Operation *op, int64_t x, const Twine &nameX,

@@ -235,6 +235,7 @@ def MoE_AssignmentEntriesOp : MoE_Op<"assignment_entries", [Pure]> {
         type($token_index) `,` type($expert_index) `,` type($expert_weight)
         `,` type($count)
   }];
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -246,6 +247,7 @@ class MoE_ExpertsBase<string mnemonic, list<Trait> traits>
         IsolatedFromAbove, RecursiveMemoryEffects, RecursivelySpeculatable,
         MoE_ReifyShapes])> {
   let regions = (region VariadicRegion<SizedRegion<1>>:$experts);
+  let hasCanonicalizer = 1;
   let hasVerifier = 1;
 }
 
@@ -353,6 +355,7 @@ def MoE_CombineOp : MoE_Op<"combine", [
         attr-dict `:` type($rows) `,` qualified(type($assignment)) `->`
         type($result)
   }];
+  let hasVerifier = 1;
 }
 
 def MoE_YieldOp : MoE_Op<"yield", [Pure, ReturnLike, Terminator,

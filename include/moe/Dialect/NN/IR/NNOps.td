@@ -228,14 +228,17 @@ def NN_GeluTanhOp : NN_UnaryOp<"gelu_tanh"> {
 }
 def NN_ReluOp : NN_UnaryOp<"relu"> {
   let summary = "max(x, 0)";
+  let hasFolder = 1;
 }
 def NN_SquaredReluOp : NN_UnaryOp<"squared_relu"> {
   let summary = "max(x, 0)^2";
 }
 def NN_MulOp : NN_BinaryOp<"mul"> {
   let summary = "x * y";
+  let hasFolder = 1;
 }
 def NN_AddOp : NN_BinaryOp<"add"> {
   let summary = "x + y";
+  let hasFolder = 1;
 }
 #endif // MOE_DIALECT_NN_IR_NNOPS_TD
