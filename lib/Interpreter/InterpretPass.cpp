@@ -12,19 +12,14 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-/// A constant of `type` with the value of `tensor`.
+/// A constant with the value of `tensor`, for a result of `type`.
 static Value buildConstant(OpBuilder &b, Location loc, const HostTensor &tensor,
                            Type type) {
-  auto tensorType = dyn_cast<RankedTensorType>(type);
-  DenseElementsAttr elements =
-      tensor.toAttr(tensorType ? tensorType.getElementType() : type);
-  if (!tensorType)
-    return arith::ConstantOp::create(
-        b, loc, cast<TypedAttr>(*elements.value_begin<Attribute>()));
-  Value value = arith::ConstantOp::create(b, loc, elements);
-  if (value.getType() != type)
-    value = tensor::CastOp::create(b, loc, type, value);
-  return value;
+  DenseElementsAttr elements = tensor.toAttr(getElementTypeOrSelf(type));
+  if (isa<RankedTensorType>(type))
+    return arith::ConstantOp::create(b, loc, elements);
+  return arith::ConstantOp::create(
+      b, loc, cast<TypedAttr>(*elements.value_begin<Attribute>()));
 }
 
 namespace {
@@ -47,12 +42,27 @@ struct InterpretPass : moe::impl::MoEInterpretBase<InterpretPass> {
         Interpreter(useDouble).run(func, {});
     if (failed(results))
       return signalPassFailure();
-    Operation *terminator = func.getBody().front().getTerminator();
+    Block &block = func.getBody().front();
+    Operation *terminator = block.getTerminator();
     OpBuilder b(terminator);
     SmallVector<Value> constants;
     for (auto [result, type] : llvm::zip_equal(*results, func.getResultTypes()))
       constants.push_back(buildConstant(b, func.getLoc(), result[0], type));
+    for (auto [constant, type] :
+         llvm::zip_equal(constants, func.getResultTypes()))
+      if (constant.getType() != type)
+        constant = tensor::CastOp::create(b, func.getLoc(), type, constant);
     terminator->setOperands(constants);
+    // Nothing that was executed is needed any more.
+    SmallPtrSet<Operation *, 8> kept{terminator};
+    for (Value constant : constants)
+      for (Operation *op = constant.getDefiningOp(); op;
+           op = op->getNumOperands() ? op->getOperand(0).getDefiningOp()
+                                     : nullptr)
+        kept.insert(op);
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (!kept.contains(&op))
+        op.erase();
   }
 };
 } // namespace
