@@ -358,6 +358,24 @@ static moe_rt_status check_argument(reader *r, uint32_t index) {
   return why ? damaged(r->error, r->name, "argument", index, why) : MOE_RT_OK;
 }
 
+static uint32_t find_symbol(const moe_manifest *m, const char *name,
+                            size_t size) {
+  for (uint32_t i = 0; i < m->header.symbols.count; i++)
+    if (strlen(m->symbols[i]) == size && !memcmp(m->symbols[i], name, size))
+      return i;
+  return MOE_ABI_NONE;
+}
+
+bool moe_manifest_product(const moe_manifest *m, uint32_t symbol,
+                          uint32_t *left, uint32_t *right) {
+  const char *name = m->symbols[symbol], *star = strchr(name, '*');
+  if (!star)
+    return false;
+  *left = find_symbol(m, name, (size_t)(star - name));
+  *right = find_symbol(m, star + 1, strlen(star + 1));
+  return true;
+}
+
 static moe_rt_status check_function(reader *r, uint32_t index) {
   const moe_manifest *m = r->manifest;
   const moe_abi_function *f = &m->functions[index];
@@ -393,6 +411,12 @@ static moe_rt_status check_function(reader *r, uint32_t index) {
   for (uint32_t s = 0; has_session && s < m->header.symbols.count; s++)
     if (!strcmp(m->symbols[s], "B") || !strcmp(m->symbols[s], "N"))
       bound[s] = true;
+  for (uint32_t s = 0; s < m->header.symbols.count; s++) {
+    uint32_t x, y;
+    if (moe_manifest_product(m, s, &x, &y) && x != MOE_ABI_NONE &&
+        y != MOE_ABI_NONE)
+      bound[s] |= bound[x] && bound[y];
+  }
   for (uint32_t i = 0; i < f->num_arguments; i++)
     for (uint32_t d = 0; d < arguments[i].rank; d++)
       if (arguments[i].extents[d].symbol != MOE_ABI_NONE &&

@@ -66,6 +66,11 @@ const char *moe_abi_dtype_name(uint32_t dtype);
 /// Bytes of an element.
 uint32_t moe_abi_dtype_size(uint32_t dtype);
 
+/// Whether a symbol is the product of two others ("B*S"), and of which; numbers
+/// are MOE_ABI_NONE for factors that the module does not list.
+bool moe_manifest_product(const moe_manifest *m, uint32_t symbol,
+                          uint32_t *left, uint32_t *right);
+
 /// The manifest as JSON.
 void moe_manifest_describe(const moe_manifest *manifest, moe_text *text);
 

@@ -466,6 +466,32 @@ static moe_rt_status bind_session(call *c) {
   return MOE_RT_OK;
 }
 
+// Sizes such as B*S: the product of two that are bound.
+static moe_rt_status bind_products(call *c) {
+  for (uint32_t i = 0; i < c->manifest->header.symbols.count; i++) {
+    uint32_t x, y;
+    if (!moe_manifest_product(c->manifest, i, &x, &y) || x == MOE_ABI_NONE ||
+        y == MOE_ABI_NONE || !c->is_bound[x] || !c->is_bound[y])
+      continue;
+    int64_t value;
+    if (__builtin_mul_overflow(c->symbols[x], c->symbols[y], &value) ||
+        value > kMaxSize)
+      return moe_report_text(
+          MOE_RT_INVALID_ARGUMENT, "%s: %s is %lld * %lld, at most %lld",
+          MOE_Q(c->name), MOE_Q(c->manifest->symbols[i]),
+          (long long)c->symbols[x], (long long)c->symbols[y],
+          (long long)kMaxSize);
+    if (c->is_bound[i] && c->symbols[i] != value)
+      return moe_report_text(
+          MOE_RT_INVALID_ARGUMENT, "%s: %s is %lld, expected %lld",
+          MOE_Q(c->name), MOE_Q(c->manifest->symbols[i]),
+          (long long)c->symbols[i], (long long)value);
+    c->is_bound[i] = true;
+    c->symbols[i] = value;
+  }
+  return MOE_RT_OK;
+}
+
 // Tokens that a call adds to each row.
 static int64_t num_new_tokens(const call *c) {
   int64_t length = find_symbol(c, "S");
@@ -532,7 +558,9 @@ static moe_rt_status start_call(const moe_rt_session *session,
                       (status = check_values(c, i, t, size_bytes))))
       return status;
   }
-  return bind_session(c);
+  if ((status = bind_session(c)))
+    return status;
+  return bind_products(c);
 }
 
 // Sizes of an argument for the bound symbols.
