@@ -21,7 +21,9 @@ using namespace mlir::moe;
 /// matrix into their panels, zeros behind the last one. See #moe.panels.
 static void buildPack(OpBuilder &module, Location loc, StringRef name,
                       RankedTensorType packed, PanelsAttr panels) {
-  Type element = packed.getElementType(), index = module.getIndexType();
+  // Elements only move, so integers do: the back end would widen bf16.
+  Type index = module.getIndexType();
+  Type element = module.getIntegerType(packed.getElementTypeBitWidth());
   int64_t lanes = panels.getLanes(), vectors = panels.getVectors();
   int64_t depth = packed.getDimSize(2), width = lanes * vectors;
   auto dstType = MemRefType::get(packed.getShape(), element);
@@ -51,7 +53,8 @@ static void buildPack(OpBuilder &module, Location loc, StringRef name,
   auto mul = [&](Value x, int64_t y) -> Value {
     return arith::MulIOp::create(b, x, constant(y));
   };
-  bool paired = element.isBF16() && (vectors * panels.getParts()) % 2 == 0;
+  bool paired = packed.getElementType().isBF16() &&
+                (vectors * panels.getParts()) % 2 == 0;
   Value count = memref::DimOp::create(b, src, constant(0));
   auto parallel = ParallelOp::create(b, constant(packed.getDimSize(1)));
   {
