@@ -126,4 +126,5 @@ def main(argv):
                 sys.exit("%s differs" % name)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
