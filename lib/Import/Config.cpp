@@ -200,7 +200,7 @@ void ConfigObject::refuseOthers(StringRef rule) {
     failText(key,
              "is not a field of this format" +
                  (near.empty() ? std::string()
-                               : ", expected '" + prefix + near.str() + "'?"),
+                               : "; nearest is '" + prefix + near.str() + "'"),
              rule);
     return;
   }

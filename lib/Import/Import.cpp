@@ -42,8 +42,10 @@ static std::string listModelTypes() {
 }
 
 static void refuseModelType(ConfigObject &config, StringRef modelType) {
-  StringRef nearest = "moe_layer";
-  unsigned best = modelType.edit_distance(nearest);
+  // Only a checkpoint names its architecture.
+  bool isCheckpoint = config.has("architectures");
+  StringRef nearest = isCheckpoint ? "" : "moe_layer";
+  unsigned best = isCheckpoint ? ~0u : modelType.edit_distance(nearest);
   for (const hf::Family *family : hf::getFamilies())
     if (unsigned distance = modelType.edit_distance(family->modelType);
         distance < best) {

@@ -44,6 +44,17 @@ bool Checkpoint::has(StringRef tensor) const {
   return moe_checkpoint_find(checkpoint.get(), tensor.str().c_str(), nullptr);
 }
 
+StringRef Checkpoint::getPath() const {
+  const moe_st_file *ends[2] = {};
+  size_t count = getCount();
+  for (unsigned i = 0; i < 2 && count; ++i)
+    moe_checkpoint_find(
+        checkpoint.get(),
+        moe_checkpoint_at(checkpoint.get(), i ? count - 1 : 0)->name, &ends[i]);
+  return ends[0] && ends[0] == ends[1] ? moe_st_path(ends[0])
+                                       : moe_checkpoint_path(checkpoint.get());
+}
+
 static Type getElementType(MLIRContext *context, int32_t type) {
   switch (type) {
   case MOE_RT_F32:
@@ -66,8 +77,7 @@ LogicalResult Checkpoint::resolve(Parameter &parameter, MLIRContext *context,
     const moe_st_tensor *tensor =
         moe_checkpoint_find(checkpoint.get(), name.c_str(), &file);
     auto fail = [&](StringRef rule, const Twine &text) {
-      StringRef path =
-          file ? moe_st_path(file) : moe_checkpoint_path(checkpoint.get());
+      StringRef path = file ? moe_st_path(file) : getPath();
       error = quotePath(path) + ": " + prefixRule(rule) + "tensor '" +
               quote(name) + "' " + text.str();
       return failure();

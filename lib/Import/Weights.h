@@ -57,6 +57,9 @@ public:
                             std::string &error) const;
 
 private:
+  /// The file, or the directory if there are several.
+  StringRef getPath() const;
+
   struct Close {
     void operator()(moe_checkpoint *checkpoint) const {
       moe_checkpoint_close(checkpoint);

@@ -3,6 +3,8 @@
 //===----------------------------------------------------------------------===//
 #include "mlir/IR/MLIRContext.h"
 #include "moe/Import/Import.h"
+#include "moe/Target/AtomicFile.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/InitLLVM.h"
@@ -13,7 +15,6 @@ using namespace mlir::moe;
 namespace cl = llvm::cl;
 
 namespace {
-enum class Form { None, Text, JSON };
 enum ExitCode { kDone = 0, kBadInput = 1, kBadUsage = 2 };
 } // namespace
 
@@ -35,43 +36,39 @@ static cl::opt<bool> dryRun("dry-run",
                                      "instead of writing the IR"),
                             cl::cat(category));
 
-static cl::opt<Form>
-    listModels("list-models", cl::desc("Print what can be imported:"),
-               cl::ValueOptional, cl::init(Form::None),
-               cl::values(clEnumValN(Form::Text, "", "a table"),
-                          clEnumValN(Form::JSON, "json", "JSON")),
-               cl::cat(category));
-static cl::opt<Form>
+static cl::opt<std::string> listModels("list-models",
+                                       cl::desc("Print what can be imported"),
+                                       cl::value_desc("json"),
+                                       cl::ValueOptional, cl::cat(category));
+static cl::opt<std::string>
     listTensors("list-tensors",
-                cl::desc("Print the checkpoint tensors that the model reads:"),
-                cl::ValueOptional, cl::init(Form::None),
-                cl::values(clEnumValN(Form::Text, "", "one per line"),
-                           clEnumValN(Form::JSON, "json", "JSON")),
-                cl::cat(category));
+                cl::desc("Print the checkpoint tensors that the model reads"),
+                cl::value_desc("json"), cl::ValueOptional, cl::cat(category));
 
 static int fail(const Twine &text, ExitCode code) {
   llvm::errs() << "error: " << text << "\n";
   return code;
 }
 
-/// Runs `print` on the file, or on standard output; on failure nothing is left.
+/// The command line parser's complaint, as one line without the tool's name.
+static std::string toOneLine(StringRef usage) {
+  std::string line;
+  for (StringRef part : llvm::split(usage.trim(), '\n')) {
+    if (auto [tool, text] = part.split(": "); tool.ends_with("moe-import"))
+      part = text;
+    line += (line.empty() ? "" : "; ") + part.rtrim(".! ").str();
+  }
+  return line.empty() ? "wrong command line, see moe-import --help" : line;
+}
+
+/// Writes what `print` prints to the file, or to standard output for "-".
 static int write(StringRef path, function_ref<void(raw_ostream &)> print) {
-  llvm::Error error = llvm::writeToOutput(path, [&](raw_ostream &os) {
-    print(os);
-    os.flush();
-    // A stream that failed ends the process unless somebody looked.
-    if (auto *file = dyn_cast<llvm::raw_fd_ostream>(&os);
-        file && file->has_error()) {
-      llvm::Error reason = llvm::errorCodeToError(file->error());
-      file->clear_error();
-      return reason;
-    }
-    return llvm::Error::success();
-  });
-  if (!error)
-    return kDone;
-  std::string text = llvm::toString(std::move(error));
-  return fail("cannot write '" + path + "': " + text, kBadInput);
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  print(os);
+  if (llvm::Error error = writeFileAtomically(path, text, /*executable=*/false))
+    return fail(llvm::toString(std::move(error)), kBadInput);
+  return kDone;
 }
 
 int main(int argc, char **argv) {
@@ -90,19 +87,20 @@ int main(int argc, char **argv) {
           "not copied.\n\n"
           "Example: moe-import models/demo -o demo.mlir\n",
           &usageStream)) {
-    StringRef text(usage);
-    text.consume_front(argv[0]);
-    text.consume_front("moe-import");
-    text.consume_front(": ");
-    return fail(text.rtrim(), kBadUsage);
+    return fail(toOneLine(usage), kBadUsage);
   }
-  if (listModels != Form::None)
+  for (const cl::opt<std::string> *list : {&listModels, &listTensors})
+    if (!list->getValue().empty() && list->getValue() != "json")
+      return fail("--" + list->ArgStr + " is '" + list->getValue() +
+                      "', expected json or no value",
+                  kBadUsage);
+  if (listModels.getNumOccurrences())
     return write("-", [](raw_ostream &os) {
-      printImportModels(os, listModels == Form::JSON);
+      printImportModels(os, listModels == "json");
     });
   if (directory.empty())
     return fail("no model directory, see moe-import --help", kBadUsage);
-  bool onlyPrints = dryRun || listTensors != Form::None;
+  bool onlyPrints = dryRun || listTensors.getNumOccurrences();
   if (outputFile.empty() && !onlyPrints)
     return fail("no output, expected -o FILE", kBadUsage);
   std::string error;
@@ -115,7 +113,7 @@ int main(int argc, char **argv) {
                     "output file",
                 kBadInput);
 
-  MLIRContext context;
+  MLIRContext context(MLIRContext::Threading::DISABLED);
   FailureOr<OwningOpRef<ModuleOp>> module =
       importModel(&context, directory, {*source}, error);
   if (failed(module))
@@ -124,8 +122,8 @@ int main(int argc, char **argv) {
     return write("-", [&](raw_ostream &os) {
       if (dryRun)
         printImportSummary(**module, os);
-      if (listTensors != Form::None)
-        printImportTensors(**module, os, listTensors == Form::JSON);
+      if (listTensors.getNumOccurrences())
+        printImportTensors(**module, os, listTensors == "json");
     });
   return write(outputFile, [&](raw_ostream &os) { (*module)->print(os); });
 }

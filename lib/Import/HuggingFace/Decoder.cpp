@@ -106,8 +106,9 @@ private:
 
   /// The decoder without its head. Updates x and the caches; returns the
   /// router logits of every layer. All layers may share caches of one layer.
-  SmallVector<Value> buildLayers(Value ids, Value lengths, bool sharesCache,
-                                 Value &x, Value &keys, Value &values);
+  SmallVector<Value> buildLayers(Value ids, Value rows, Value lengths,
+                                 bool sharesCache, Value &x, Value &keys,
+                                 Value &values);
   Value buildLogits(Value x, Value rows);
 
   func::FuncOp buildPrivate(StringRef name, TypeRange arguments,
@@ -249,7 +250,7 @@ void DecoderBuilder::buildHead() {
   int64_t h = decoder.hiddenSize, v = decoder.vocabSize;
   size_t weight = getHeadIndex();
   Type xType = f32({-1, h}), logits = f32({-1, v});
-  head = buildPrivate("head",
+  head = buildPrivate("decoder_head",
                       {xType, parameters.getType(kFinalNorm),
                        parameters.getType(weight), logits},
                       {logits});
@@ -276,11 +277,10 @@ static SmallVector<float> getInverseFrequencies(double theta, int64_t dim) {
   return result;
 }
 
-SmallVector<Value> DecoderBuilder::buildLayers(Value ids, Value lengths,
-                                               bool sharesCache, Value &x,
-                                               Value &keys, Value &values) {
-  Value rows =
-      arith::MulIOp::create(b, loc, buildDim(ids, 0), buildDim(ids, 1));
+SmallVector<Value> DecoderBuilder::buildLayers(Value ids, Value rows,
+                                               Value lengths, bool sharesCache,
+                                               Value &x, Value &keys,
+                                               Value &values) {
   x = nn::EmbeddingOp::create(
           b, loc, TypeRange(f32({-1, decoder.hiddenSize})), ids,
           parameters.buildReference(b, loc, kEmbedding), ValueRange())
@@ -355,7 +355,7 @@ void DecoderBuilder::buildForward() {
   Value values = buildEmpty(cacheType, {one, batch, tokens});
   Value x;
   SmallVector<Value> routerLogits =
-      buildLayers(ids, lengths, /*sharesCache=*/true, x, keys, values);
+      buildLayers(ids, rows, lengths, /*sharesCache=*/true, x, keys, values);
   SmallVector<Value> returned{buildLogits(x, rows)};
   llvm::append_range(returned, routerLogits);
   func::ReturnOp::create(b, loc, returned);
@@ -384,12 +384,14 @@ void DecoderBuilder::buildExtend(StringRef name, ShapeEntry numTokens) {
       results);
   Value ids = function.getArgument(0), keys = function.getArgument(1),
         values = function.getArgument(2), x;
-  buildLayers(ids, function.getArgument(3), /*sharesCache=*/false, x, keys,
-              values);
+  Value batch = buildDim(ids, 0);
+  Value rows = arith::MulIOp::create(b, loc, batch, buildDim(ids, 1));
+  buildLayers(ids, rows, function.getArgument(3), /*sharesCache=*/false, x,
+              keys, values);
   x = nn::LastRowsOp::create(b, loc, TypeRange(f32({-1, decoder.hiddenSize})),
                              x, ids, ValueRange())
           ->getResult(0);
-  Value result = buildLogits(x, buildDim(ids, 0));
+  Value result = buildLogits(x, batch);
   func::ReturnOp::create(b, loc, {result, keys, values});
 }
 
@@ -407,6 +409,8 @@ OwningOpRef<ModuleOp> DecoderBuilder::build() {
   cacheType = f32Tensor(b, {-1, -1, -1, decoder.numKVHeads, decoder.headDim});
   b.setInsertionPointToEnd(module.getBody());
   parameters.build(b, loc);
+  for (int64_t l = 0; l < decoder.numLayers; ++l)
+    getLayer(l);
   buildHead();
   buildForward();
   buildExtend("prefill", "S");
