@@ -34,8 +34,7 @@ Value LoopBuilder::rowsPerSequence(Value rows, Value sequences) {
   return div(rows, max(sequences, index(1)));
 }
 
-/// Whether neighbours in the last dimension are neighbours in memory.
-static bool isContiguous(Value memref) {
+bool LoopBuilder::isContiguous(Value memref) {
   return cast<MemRefType>(memref.getType()).isLastDimUnitStride();
 }
 
@@ -132,7 +131,7 @@ Value LoopBuilder::pick(Value condition, Value otherwise,
 void LoopBuilder::columns(Value size, ValueRange memrefs,
                           function_ref<void(Value, int64_t)> body) {
   Value whole = index(0);
-  if (llvm::all_of(memrefs, isContiguous)) {
+  if (llvm::all_of(memrefs, &LoopBuilder::isContiguous)) {
     whole = sub(size, rem(size, index(kLanes)));
     loop(index(0), whole, index(kLanes),
          [&](Value column) { body(column, kLanes); });

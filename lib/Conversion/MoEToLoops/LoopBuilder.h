@@ -67,6 +67,9 @@ public:
   }
 
   // Memory.
+  /// Whether neighbours in the last dimension are known to be neighbours in
+  /// memory, so that vectors can be loaded and stored.
+  static bool isContiguous(Value memref);
   Value load(Value memref, ValueRange at, int64_t width = 1);
   /// Loads an integer as an index.
   Value loadIndex(Value memref, ValueRange at);
@@ -119,7 +122,7 @@ private:
 
 /// out[m, n] = sum_k x[m, k] weight[n, k] + bias[n], added to what is there if
 /// `accumulate`; `bias` may be null.
-void buildProduct(LoopBuilder &b, Value x, Value weight, Value bias,
+void buildMatmul(LoopBuilder &b, Value x, Value weight, Value bias,
                   bool accumulate, Value out);
 
 /// Each lowers the ops that it knows, leaving the op itself in place; fails,

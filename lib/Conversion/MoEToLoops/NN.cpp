@@ -9,7 +9,7 @@ using namespace mlir;
 using namespace mlir::moe;
 
 static void lower(nn::LinearOp op, LoopBuilder &b) {
-  buildProduct(b, op.getX(), op.getWeight(), op.getBias(), op.getAccumulate(),
+  buildMatmul(b, op.getX(), op.getWeight(), op.getBias(), op.getAccumulate(),
                op.getOuts()[0]);
 }
 

@@ -11,9 +11,52 @@ constexpr int64_t kBlockRows = 32, kBlockDepth = 32;
 /// Rows that run together: enough chains to hide the latency of an FMA.
 constexpr int64_t kRowsAtOnce = 4;
 
+/// Transposes kLanes vectors: every step turns the pairs (i, i + kLanes / 2)
+/// into neighbours, which rotates the bits of (vector, lane) by one place.
+static void transpose(LoopBuilder &b, SmallVectorImpl<Value> &vectors) {
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < kLanes / 2; ++i) {
+    low.append({i, kLanes + i});
+    high.append({kLanes / 2 + i, kLanes + kLanes / 2 + i});
+  }
+  for (int64_t step = 1; step < kLanes; step *= 2) {
+    SmallVector<Value> next;
+    for (int64_t i = 0; i < kLanes / 2; ++i)
+      for (ArrayRef<int64_t> half : {ArrayRef(low), ArrayRef(high)})
+        next.push_back(vector::ShuffleOp::create(
+            b, vectors[i], vectors[i + kLanes / 2], half));
+    vectors = next;
+  }
+}
+
+/// panel[k, n] = weight[from[0] + n, from[1] + k] for n < columns, k < depth.
+static void copyBlock(LoopBuilder &b, Value weight, std::array<Value, 2> from,
+                      Value columns, Value depth, Value panel) {
+  Value zero = b.index(0), lanes = b.index(kLanes), whole = zero;
+  if (b.isContiguous(weight)) {
+    Value full = b.compare(arith::CmpIPredicate::eq, columns, lanes);
+    whole = b.select(full, b.sub(depth, b.rem(depth, lanes)), zero);
+    b.loop(zero, whole, lanes, [&](Value k) {
+      SmallVector<Value> vectors;
+      for (int64_t n = 0; n < kLanes; ++n)
+        vectors.push_back(b.load(
+            weight, {b.add(from[0], b.index(n)), b.add(from[1], k)}, kLanes));
+      transpose(b, vectors);
+      for (auto [i, vector] : llvm::enumerate(vectors))
+        b.store(vector, panel, {b.add(k, b.index(i)), zero});
+    });
+  }
+  b.loop(columns, [&](Value n) {
+    b.loop(whole, depth, [&](Value k) {
+      b.store(b.load(weight, {b.add(from[0], n), b.add(from[1], k)}), panel,
+              {k, n});
+    });
+  });
+}
+
 /// One FMA chain per element in ascending k: lanes are columns, so weights are
 /// first copied, one block at a time, to where neighbours are columns.
-void moe::buildProduct(LoopBuilder &b, Value x, Value weight, Value bias,
+void moe::buildMatmul(LoopBuilder &b, Value x, Value weight, Value bias,
                        bool accumulate, Value out) {
   Value zero = b.index(0), one = b.index(1), lanes = b.index(kLanes);
   Value numRows = b.dim(x, 0), depth = b.dim(x, 1),
@@ -37,13 +80,7 @@ void moe::buildProduct(LoopBuilder &b, Value x, Value weight, Value bias,
 
     b.loop(zero, depth, b.index(kBlockDepth), [&](Value firstK) {
       Value depthHere = b.min(b.sub(depth, firstK), b.index(kBlockDepth));
-      b.loop(columns, [&](Value column) {
-        b.loop(depthHere, [&](Value k) {
-          b.store(
-              b.load(weight, {b.add(firstColumn, column), b.add(firstK, k)}),
-              panel, {k, column});
-        });
-      });
+      copyBlock(b, weight, {firstColumn, firstK}, columns, depthHere, panel);
       auto multiply = [&](Value row, int64_t count) {
         SmallVector<Value> places, starts;
         for (int64_t i = 0; i < count; ++i) {

@@ -9,7 +9,7 @@ using namespace mlir;
 using namespace mlir::moe;
 
 static void lower(RouterLogitsOp op, LoopBuilder &b) {
-  buildProduct(b, op.getX(), op.getRouter(), op.getBias(),
+  buildMatmul(b, op.getX(), op.getRouter(), op.getBias(),
                /*accumulate=*/false, op.getOuts()[0]);
 }
 
