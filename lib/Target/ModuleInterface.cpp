@@ -165,8 +165,6 @@ LogicalResult InterfaceReader::readFunction(func::FuncOp func) {
   // @f.full, @f.arena_size and @pack.0 are names of generated code.
   if (StringRef(function.name).contains('.'))
     return func.emitError("name of a public function must not contain '.'");
-  if (func.isDeclaration())
-    return func.emitError("public function has no body");
   for (unsigned i = 0; i < func.getNumArguments(); ++i)
     if (failed(readArgument(func, i)))
       return failure();
