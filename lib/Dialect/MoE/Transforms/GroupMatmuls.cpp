@@ -45,10 +45,13 @@ public:
   /// The groups in the order in which they run.
   FailureOr<SmallVector<Group>> run() {
     auto yield = cast<YieldOp>(body.getTerminator());
+    Operation *user = yield;
     for (Value value = yield.getValue(); value != body.getArgument(0);
-         value = groups.back().input)
-      if (failed(cut(value)))
+         value = groups.back().input) {
+      if (failed(cut(value, user)))
         return failure();
+      user = groups.back().linears.front();
+    }
     if (groups.empty())
       return fail("it has no nn.linear", yield.getLoc());
     std::reverse(groups.begin(), groups.end());
@@ -98,20 +101,19 @@ private:
     return success();
   }
 
-  /// Collects the group whose result is `value`.
-  LogicalResult cut(Value value) {
+  /// Collects the group whose result is `value`, which `user` reads.
+  LogicalResult cut(Value value, Operation *user) {
     Group group;
     group.result = value;
-    SmallVector<Value> worklist{value};
+    SmallVector<std::pair<Value, Operation *>> worklist{{value, user}};
     while (!worklist.empty()) {
-      Value next = worklist.pop_back_val();
+      auto [next, reader] = worklist.pop_back_val();
       Operation *op = next.getDefiningOp();
       if (!op)
-        return next == body.getArgument(0)
-                   ? fail("an elementwise op reads the rows directly",
-                          body.getTerminator()->getLoc())
-                   : fail("the index or a weight is used outside of nn.linear",
-                          body.getTerminator()->getLoc());
+        return fail(next == body.getArgument(0)
+                        ? "an elementwise op reads the rows directly"
+                        : "the index or a weight is read as a value",
+                    reader->getLoc());
       if (auto linear = dyn_cast<nn::LinearOp>(op)) {
         if (failed(addLinear(group, linear)))
           return failure();
@@ -127,7 +129,8 @@ private:
       }
       if (failed(addElementwise(group, op)))
         return failure();
-      llvm::append_range(worklist, op->getOperands());
+      for (Value operand : op->getOperands())
+        worklist.push_back({operand, op});
     }
     if (group.linears.empty())
       return fail("a value does not depend on the rows", value.getLoc());
