@@ -121,7 +121,8 @@ typedef struct {
   uint32_t pack[2];
 } moe_abi_param;
 
-/** Dimensions that differ from call to call: B, S, T, N (KV capacity), ... */
+/** Dimensions that differ from call to call: B, S, T, N (KV capacity), ... A
+ * name such as "B*S" is the product of two symbols listed before it. */
 typedef struct {
   moe_abi_string name;
 } moe_abi_symbol;

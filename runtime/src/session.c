@@ -476,16 +476,16 @@ static moe_rt_status bind_products(call *c) {
     int64_t value;
     if (__builtin_mul_overflow(c->symbols[x], c->symbols[y], &value) ||
         value > kMaxSize)
-      return moe_report_text(
-          MOE_RT_INVALID_ARGUMENT, "%s: %s is %lld * %lld, at most %lld",
-          MOE_Q(c->name), MOE_Q(c->manifest->symbols[i]),
-          (long long)c->symbols[x], (long long)c->symbols[y],
-          (long long)kMaxSize);
+      return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                             "%s: %s is %lld * %lld, at most %lld",
+                             MOE_Q(c->name), MOE_Q(c->manifest->symbols[i]),
+                             (long long)c->symbols[x], (long long)c->symbols[y],
+                             (long long)kMaxSize);
     if (c->is_bound[i] && c->symbols[i] != value)
-      return moe_report_text(
-          MOE_RT_INVALID_ARGUMENT, "%s: %s is %lld, expected %lld",
-          MOE_Q(c->name), MOE_Q(c->manifest->symbols[i]),
-          (long long)c->symbols[i], (long long)value);
+      return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                             "%s: %s is %lld, expected %lld", MOE_Q(c->name),
+                             MOE_Q(c->manifest->symbols[i]),
+                             (long long)c->symbols[i], (long long)value);
     c->is_bound[i] = true;
     c->symbols[i] = value;
   }

@@ -214,6 +214,8 @@ void build_fake(builder *b) {
   builder_symbol(b, "B");
   builder_symbol(b, "S");
   builder_symbol(b, "N");
+  builder_symbol(b, "B*S");
+  builder_symbol(b, "B*Z"); // of which one is not there
 
   moe_abi_function *f = builder_function(b, "scale", FAKE_SCALE);
   f->code_full = FAKE_SCALE_FULL;
@@ -269,6 +271,11 @@ void build_fake(builder *b) {
   builder_function(b, "floats", FAKE_FLOATS);
   builder_argument(b, "x", MOE_ABI_INPUT, MOE_ABI_BF16, "T");
   builder_argument(b, "control", MOE_ABI_OUTPUT, MOE_ABI_I32, "T");
+
+  builder_function(b, "flatten", FAKE_FLATTEN);
+  builder_argument(b, "x", MOE_ABI_INPUT, MOE_ABI_I32, "B S");
+  builder_argument(b, "flat", MOE_ABI_INPUT, MOE_ABI_I32, "B*S");
+  builder_argument(b, "y", MOE_ABI_OUTPUT, MOE_ABI_I32, "B*S 2");
 
   builder_param(b, "scale", 16, none);
   builder_source(b, "scale", MOE_ABI_F32, "4");

@@ -3,6 +3,7 @@
 //===----------------------------------------------------------------------===//
 #ifndef MOE_RT_TEST_CHECK_H
 #define MOE_RT_TEST_CHECK_H
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,9 @@ static inline int check_finish(const char *name) {
   printf("%s: %d passed, %d failed\n", name, check_passed, check_failed);
   return check_failed != 0;
 }
+
+// What a thread returns when something is wrong.
+#define REASON(text) ((void *)(uintptr_t)(text))
 
 // An empty folder of this process; removed by check_remove_folder().
 static char check_folder[64];

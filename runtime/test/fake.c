@@ -7,8 +7,8 @@
 #include "fake.h"
 #include "moe_abi.h"
 
-// Slots: T B S N, then the arguments, then the arena.
-enum { T, B, S, N, FIRST };
+// Slots: T B S N B*S B*Z, then the arguments, then the arena.
+enum { T, B, S, N, B_S, B_Z, FIRST };
 
 static void *pointer(const uint64_t *slots, int argument) {
   return (void *)slots[FIRST + argument];
@@ -218,11 +218,25 @@ static void floats(moe_abi_context *context, uint64_t *slots) {
 }
 
 //===----------------------------------------------------------------------===//
+// flatten: pairs of x and flat, [B, S] as [B*S]
+//===----------------------------------------------------------------------===//
+
+static void flatten(moe_abi_context *context, uint64_t *slots) {
+  const int32_t *x = pointer(slots, 0), *flat = pointer(slots, 1);
+  int32_t *y = pointer(slots, 2);
+  (void)context;
+  for (uint64_t i = 0; i < slots[B_S]; i++) {
+    y[2 * i] = x[i];
+    y[2 * i + 1] = flat[i];
+  }
+}
+
+//===----------------------------------------------------------------------===//
 
 #define CODES                                                                  \
-  {scale,  scale_full, scale_arena, scale_arena_full, positive, append,        \
-   last,   param,      affine,      nested,           liar,     greedy_arena,  \
-   floats, pack}
+  {scale,  scale_full,   scale_arena, scale_arena_full, positive,              \
+   append, last,         param,       affine,           nested,                \
+   liar,   greedy_arena, floats,      flatten,          pack}
 
 static const moe_abi_library level3 = {3, FAKE_NUM_CODES, CODES};
 static const moe_abi_library level4 = {4, FAKE_NUM_CODES, CODES};

@@ -18,6 +18,7 @@ enum {
   FAKE_LIAR,
   FAKE_GREEDY_ARENA,
   FAKE_FLOATS,
+  FAKE_FLATTEN,
   FAKE_PACK,
   FAKE_NUM_CODES
 };
@@ -25,6 +26,6 @@ enum {
 #define FAKE_MAX_LENGTH 12
 #define FAKE_VOCAB 10
 #define FAKE_NUM_PARAMS 4
-#define FAKE_NUM_SYMBOLS 4
+#define FAKE_NUM_SYMBOLS 6
 
 #endif // MOE_RT_TEST_FAKE_H

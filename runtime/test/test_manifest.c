@@ -257,6 +257,13 @@ static void test_functions(void) {
   // N comes from the session only where there is a state.
   BREAK(argument("affine", "y")->extents[0].symbol = 3,
         "a size that no input gives");
+  // A product is given where both of its factors are, and only there.
+  KEEP((argument("flatten", "flat")->extents[0].symbol = MOE_ABI_NONE));
+  BREAK((argument("flatten", "flat")->extents[0].symbol = MOE_ABI_NONE,
+         argument("flatten", "x")->rank = 1),
+        "a size that no input gives");
+  BREAK(argument("flatten", "y")->extents[0].symbol = 5,
+        "a size that no input gives");
   BREAK(b.functions[1].name = b.functions[0].name, "the name of another one");
   BREAK(b.functions[1].name.size = 0, "function 1: has no name");
   BREAK(argument("scale", "y")->name = argument("scale", "x")->name,

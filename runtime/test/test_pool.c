@@ -198,14 +198,14 @@ static void *churn(void *argument) {
   for (int i = 0; i < 50; i++) {
     moe_pool *pool;
     if (moe_pool_create(3, &pool, NULL))
-      return "cannot make a pool";
+      return REASON("cannot make a pool");
     int64_t values[9] = {0};
     moe_pool_run(pool, add_plain, values, 9);
     moe_pool_run(pool, add_plain, values, 9);
     moe_pool_destroy(pool);
     for (int k = 0; k < 9; k++)
       if (values[k] != 2 * k)
-        return "wrong sum";
+        return REASON("wrong sum");
   }
   return NULL;
 }

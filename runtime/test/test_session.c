@@ -296,6 +296,34 @@ static void test_symbols(void) {
   test_scale();
 }
 
+static void test_products(void) {
+  int32_t x[6] = {1, 2, 3, 4, 5, 6}, flat[6] = {7, 8, 9, 10, 11, 12}, y[12];
+  moe_rt_tensor in[2] = {tensor(x, MOE_RT_I32, 2, 2, 3),
+                         tensor(flat, MOE_RT_I32, 1, 6, 0)};
+  moe_rt_tensor out = tensor(y, MOE_RT_I32, 2, 6, 2);
+  REQUIRE(moe_rt_run(session, "flatten", in, 2, &out, 1) == MOE_RT_OK);
+  for (int i = 0; i < 6; i++)
+    CHECK(y[2 * i] == x[i] && y[2 * i + 1] == flat[i]);
+  in[1].shape[0] = 5;
+  expect(moe_rt_run(session, "flatten", in, 2, &out, 1),
+         MOE_RT_INVALID_ARGUMENT, "flatten: B*S is 5, expected 6");
+  in[1].shape[0] = 6;
+  out.shape[0] = 5;
+  expect(moe_rt_run(session, "flatten", in, 2, &out, 1), MOE_RT_TOO_SMALL,
+         "shape is [5, 2], expected [6, 2]");
+  // A product beyond the largest size, though nothing in it is large.
+  in[0] = tensor(NULL, MOE_RT_I32, 2, 65536, 12);
+  in[1] = tensor(NULL, MOE_RT_I32, 1, 786432, 0);
+  int32_t ndim;
+  int64_t shape[MOE_RT_MAX_RANK];
+  CHECK_EQ(moe_rt_output_shape(session, "flatten", in, 2, 0, &ndim, shape),
+           MOE_RT_OK);
+  CHECK_EQ(shape[0], 786432);
+  in[0].shape[0] = INT32_MAX;
+  expect(moe_rt_output_shape(session, "flatten", in, 2, 0, &ndim, shape),
+         MOE_RT_INVALID_ARGUMENT, "B*S is 2147483647 * 12");
+}
+
 //===----------------------------------------------------------------------===//
 // State
 //===----------------------------------------------------------------------===//
@@ -565,22 +593,22 @@ static void *run_many(void *argument) {
   for (int round = 0; round < 5; round++) {
     moe_rt_session *s = NULL;
     if (moe_rt_session_create(module, params, &options, &s))
-      return "cannot make a session";
+      return REASON("cannot make a session");
     for (int i = 0; i < 50; i++) {
       if (!affine_is_right(s, 1 + (i * 37 + id) % 200))
-        return "wrong result";
+        return REASON("wrong result");
       char name[32];
       snprintf(name, sizeof(name), "f%ld", id);
       if (moe_rt_run(s, name, NULL, 0, NULL, 0) != MOE_RT_NOT_FOUND ||
           !strstr(moe_rt_last_error(), name))
-        return "wrong error";
+        return REASON("wrong error");
     }
     moe_rt_session_close(s);
     moe_rt_module *m = NULL;
     moe_rt_params *p = NULL;
     if (moe_rt_module_open(MOE_FAKE_PATH, NULL, &m) ||
         moe_rt_params_open(m, "synthetic:3", NULL, &p))
-      return "cannot open";
+      return REASON("cannot open");
     moe_rt_module_close(m);
     moe_rt_params_close(p);
   }
@@ -635,6 +663,7 @@ int main(void) {
   test_bounded();
   test_values();
   test_symbols();
+  test_products();
   test_state();
   test_questions();
   test_loops();
