@@ -92,7 +92,7 @@ typedef struct {
   int64_t experts_per_token; // 0: not known
 } bench_state;
 
-/// One cell of the table; `row` has tokens, threads and limits set.
+/// One cell of the table; `row` has tokens and threads set, limits come later.
 int bench_measure(bench_state *state, bench_row *row);
 
 //===----------------------------------------------------------------------===//
