@@ -22,7 +22,7 @@ constexpr int64_t kMaxExperts = 65536;
 /// Width of an attention head: the IR holds half as many frequencies.
 constexpr int64_t kMaxHeadDim = 65536;
 /// Checkpoint tensors of a model; DeepSeek-V3 has 92 000.
-constexpr int64_t kMaxTensors = int64_t(1) << 20;
+constexpr int64_t kMaxTensors = int64_t(1) << 18;
 /// Elements of one parameter, so that every size in bytes fits 64 bits.
 constexpr int64_t kMaxElements = int64_t(1) << 48;
 
