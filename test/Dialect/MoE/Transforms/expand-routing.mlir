@@ -2,7 +2,7 @@
 // RUN: moe-opt %s --moe-expand-routing --remarks-filter='moe-.*' --remark-format=emitRemark --verify-diagnostics
 
 // The stage ops of the moe dialect are what policies are expanded to: they
-// stay, without a word. A policy of another dialect: test/Plugin.
+// stay, without a word. Policies of other dialects: test/Plugin.
 // CHECK-LABEL: func @stages_stay
 // CHECK:         moe.top_k %{{.+}}, k = 2
 func.func @stages_stay(%s: tensor<?x8xf32>)
