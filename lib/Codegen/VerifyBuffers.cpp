@@ -247,6 +247,18 @@ static std::optional<int64_t> bytesOf(LLVM::AllocaOp op) {
   return bytes;
 }
 
+/// Whether `block` can run twice in one call of its function.
+static bool isInCycle(Block *block) {
+  llvm::SetVector<Block *> reached;
+  reached.insert_range(block->getSuccessors());
+  for (size_t i = 0; i < reached.size(); ++i) {
+    if (reached[i] == block)
+      return true;
+    reached.insert_range(reached[i]->getSuccessors());
+  }
+  return false;
+}
+
 void BufferVerifier::check(Operation *op) {
   if (isa_and_nonnull<bufferization::BufferizationDialect>(op->getDialect()) ||
       llvm::any_of(op->getResultTypes(), llvm::IsaPred<TensorType>))
@@ -268,6 +280,10 @@ void BufferVerifier::check(Operation *op) {
     checkStack(op, bytesOf(alloca.getType()));
   } else if (auto alloca = dyn_cast<LLVM::AllocaOp>(op)) {
     checkStack(op, bytesOf(alloca));
+    // Between llvm.stacksave and llvm.stackrestore, a loop may.
+    if (isInCycle(op->getBlock()) &&
+        op->getParentRegion()->getOps<LLVM::StackSaveOp>().empty())
+      error(op, "takes more of the stack in every iteration of a loop");
   } else if (auto function = dyn_cast<func::FuncOp>(op)) {
     checkFunction(function);
   } else if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op)) {

@@ -234,3 +234,9 @@ func.func @stride(%x: memref<?xf32, strided<[?], offset: ?>>) {
   %a = memref.alloc(%stride) : memref<?xf32>
   return
 }
+
+// -----
+
+// What the pass writes, the dialect checks.
+// expected-error @+1 {{moe.arena_leaves must be an array of pairs array<i64: argument, dimension>}}
+func.func private @leaves(index) -> index attributes {moe.arena_leaves = [array<i64: 0>]}

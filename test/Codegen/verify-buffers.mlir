@@ -189,3 +189,31 @@ llvm.func @llvm_stack(%n: i64) {
   %c = llvm.alloca %c1 x !llvm.array<1024 x f64> : (i64) -> !llvm.ptr
   llvm.return
 }
+
+// -----
+
+llvm.func @llvm_loop(%p: i1) {
+  %c1 = llvm.mlir.constant(1 : i64) : i64
+  llvm.br ^bb1
+^bb1:
+  // expected-error @+1 {{takes more of the stack in every iteration of a loop}}
+  %a = llvm.alloca %c1 x i64 : (i64) -> !llvm.ptr
+  llvm.cond_br %p, ^bb1, ^bb2
+^bb2:
+  %b = llvm.alloca %c1 x i64 : (i64) -> !llvm.ptr
+  llvm.return
+}
+
+// -----
+
+llvm.func @llvm_saved(%p: i1) {
+  %c1 = llvm.mlir.constant(1 : i64) : i64
+  llvm.br ^bb1
+^bb1:
+  %s = llvm.intr.stacksave : !llvm.ptr
+  %a = llvm.alloca %c1 x i64 : (i64) -> !llvm.ptr
+  llvm.intr.stackrestore %s : !llvm.ptr
+  llvm.cond_br %p, ^bb1, ^bb2
+^bb2:
+  llvm.return
+}
