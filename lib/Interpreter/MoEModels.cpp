@@ -281,7 +281,7 @@ static LogicalResult fillEntries(std::vector<Entry<R>> entries,
 
 template <typename R>
 static LogicalResult interpret(AssignmentEntriesOp op, Interpreter &in) {
-  const HostValue &assignment = in.getValue(op.getAssignment());
+  HostValue assignment = in.getValue(op.getAssignment());
   int64_t slots = assignment[0].getNumElements();
   auto tokens = in.allocate<int64_t>(op, {slots}),
        experts = in.allocate<int64_t>(op, {slots}),
@@ -391,7 +391,7 @@ static FailureOr<HostTensor> runExperts(OpTy op, const HostTensor &rows,
     SmallVector<HostValue> arguments{{rows.slice(offsets[e], count)}, {*index}};
     for (Value weight : op.getWeights().slice(
              llvm::sum_of(counts.take_front(kind)), counts[kind])) {
-      const HostTensor &stack = in.get(weight);
+      HostTensor stack = in.get(weight);
       if (failed(checkIndex(op, indexInKind, stack.dim(0),
                             "expert within its stack")))
         return failure();

@@ -22,7 +22,7 @@ FailureOr<HostTensor> makeOutput(DestinationOpInterface op, Interpreter &in,
   OperandRange outs = OperandRange(op.getOutsMutable());
   if (outs.empty())
     return in.allocate<T>(op, shape);
-  const HostTensor &destination = in.get(outs[i]);
+  HostTensor destination = in.get(outs[i]);
   if (destination.getShape() == shape)
     return in.copy(op, destination);
   InFlightDiagnostic diagnostic = op->emitOpError("destination ");

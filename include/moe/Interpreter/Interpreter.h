@@ -124,10 +124,11 @@ public:
   FailureOr<SmallVector<HostValue>> run(Block &block,
                                         ArrayRef<HostValue> arguments);
 
-  const HostTensor &get(Value value, unsigned part = 0) const {
+  /// By value: running another op may move what is stored.
+  HostTensor get(Value value, unsigned part = 0) const {
     return getValue(value)[part];
   }
-  const HostValue &getValue(Value value) const {
+  HostValue getValue(Value value) const {
     auto it = values.find(value);
     assert(it != values.end() && "use before definition");
     return it->second;
