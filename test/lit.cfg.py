@@ -18,6 +18,7 @@ config.substitutions.append(("%golden", os.path.join(
 config.substitutions.append(("%demo", os.path.join(
     config.moe_source_dir, "models", "demo")))
 config.substitutions.append(("%llvm_lib_dir", config.llvm_lib_dir))
+config.substitutions.append(("%llvm_include_dir", config.llvm_include_dir))
 config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%cc", config.c_compiler))
 config.substitutions.append(("%cxx", config.cxx_compiler))
