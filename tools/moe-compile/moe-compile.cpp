@@ -98,8 +98,8 @@ static cl::list<std::string>
                 cl::value_desc("FILE"), cl::cat(category));
 static cl::opt<std::string>
     remarks("remarks", cl::ValueOptional,
-            cl::desc("Print what passes did, or why they did not, for\n"
-                     "categories that match (default: all)"),
+            cl::desc("Print what passes did, or why they did not; REGEX is\n"
+                     "for whole categories, such as moe-fuse.* (default: all)"),
             cl::value_desc("REGEX"), cl::cat(category));
 static cl::opt<bool> verbose("v", cl::desc("Print each step and its seconds"),
                              cl::cat(category));
@@ -177,7 +177,7 @@ static std::string rewordUsageError(StringRef text, StringRef program) {
   first.consume_front("moe-compile");
   first.consume_front(": ");
   auto [what, advice] = first.split("  Try: ");
-  std::string result = what.rtrim('.').str();
+  std::string result = what.rtrim(".!").str();
   if (!result.empty())
     result[0] = llvm::toLower(result[0]);
   return result + ", see moe-compile --help";
@@ -343,8 +343,10 @@ static int enableRemarks(const Command &command, MLIRContext &context) {
   std::string error;
   if (!llvm::Regex(*command.remarks).isValid(error))
     return fail("--remarks: " + error, kBadUsage);
-  remark::RemarkCategories categories{*command.remarks, std::nullopt,
-                                      std::nullopt, std::nullopt, std::nullopt};
+  // `all` alone enables nothing.
+  remark::RemarkCategories categories;
+  categories.passed = categories.missed = categories.analysis =
+      categories.failed = command.remarks;
   // Without a streamer they are emitted as diagnostics.
   if (failed(remark::enableOptimizationRemarks(
           context, nullptr, std::make_unique<remark::RemarkEmittingPolicyAll>(),
