@@ -67,7 +67,7 @@ bool tool_same_file(const char *a, const char *b);
 //===----------------------------------------------------------------------===//
 
 typedef struct {
-  int64_t *values; // released by the process's end
+  int64_t *values; // whoever declares the list frees them
   size_t count;
 } tool_int_list;
 

@@ -161,59 +161,67 @@ static int run(const bench_options *o) {
   return code;
 }
 
-int main(int argc, char **argv) {
-  tool_start();
-  static int64_t default_tokens[] = {1, 16, 512}, default_threads[] = {1};
-  bench_options o = {.format = "md", .min_time_s = 1, .repeat = 5, .warmup = 1};
+static int parse_and_run(int argc, char **argv, bench_options *o) {
   const char *level = NULL;
   const tool_option options[] = {
-      {"params", 0, TOOL_OPT_STRING, &o.params, "DIR", 0, 0, NULL, NULL},
-      {"function", 0, TOOL_OPT_STRING, &o.function, "NAME", 0, 0, NULL, NULL},
-      {"tokens", 0, TOOL_OPT_INTS, &o.tokens, "1,16,512", 1, 1 << 24, NULL,
+      {"params", 0, TOOL_OPT_STRING, &o->params, "DIR", 0, 0, NULL, NULL},
+      {"function", 0, TOOL_OPT_STRING, &o->function, "NAME", 0, 0, NULL, NULL},
+      {"tokens", 0, TOOL_OPT_INTS, &o->tokens, "1,16,512", 1, 1 << 24, NULL,
        NULL},
-      {"threads", 0, TOOL_OPT_INTS, &o.threads, "1,2", 1, 1024, NULL, NULL},
-      {"min-time", 0, TOOL_OPT_REAL, &o.min_time_s, "1", 0, 0, NULL, NULL},
-      {"repeat", 0, TOOL_OPT_INT, &o.repeat, "5", 1, 100000, NULL, NULL},
-      {"warmup", 0, TOOL_OPT_INT, &o.warmup, "1", 0, 100000, NULL, NULL},
-      {"seed", 0, TOOL_OPT_INT, &o.seed, "0", 0, INT64_MAX, NULL, NULL},
-      {"experts-per-token", 0, TOOL_OPT_INT, &o.experts_per_token, "N", 1,
+      {"threads", 0, TOOL_OPT_INTS, &o->threads, "1,2", 1, 1024, NULL, NULL},
+      {"min-time", 0, TOOL_OPT_REAL, &o->min_time_s, "1", 0, 0, NULL, NULL},
+      {"repeat", 0, TOOL_OPT_INT, &o->repeat, "5", 1, 100000, NULL, NULL},
+      {"warmup", 0, TOOL_OPT_INT, &o->warmup, "1", 0, 100000, NULL, NULL},
+      {"seed", 0, TOOL_OPT_INT, &o->seed, "0", 0, INT64_MAX, NULL, NULL},
+      {"experts-per-token", 0, TOOL_OPT_INT, &o->experts_per_token, "N", 1,
        65536, NULL, NULL},
       {"level", 0, TOOL_OPT_STRING, &level, "3|4", 0, 0, "3|4", NULL},
-      {"format", 0, TOOL_OPT_STRING, &o.format, "json", 0, 0,
+      {"format", 0, TOOL_OPT_STRING, &o->format, "json", 0, 0,
        "md|json|jsonl|csv", NULL},
-      {"output", 'o', TOOL_OPT_STRING, &o.output, "FILE", 0, 0, NULL, NULL},
-      {"quiet", 'q', TOOL_OPT_FLAG, &o.quiet, NULL, 0, 0, NULL, NULL},
-      {"verbose", 'v', TOOL_OPT_FLAG, &o.verbose, NULL, 0, 0, NULL, NULL},
-      {"help", 'h', TOOL_OPT_FLAG, &o.help, NULL, 0, 0, NULL, NULL},
-      {"version", 0, TOOL_OPT_FLAG, &o.version, NULL, 0, 0, NULL, NULL},
+      {"output", 'o', TOOL_OPT_STRING, &o->output, "FILE", 0, 0, NULL, NULL},
+      {"quiet", 'q', TOOL_OPT_FLAG, &o->quiet, NULL, 0, 0, NULL, NULL},
+      {"verbose", 'v', TOOL_OPT_FLAG, &o->verbose, NULL, 0, 0, NULL, NULL},
+      {"help", 'h', TOOL_OPT_FLAG, &o->help, NULL, 0, 0, NULL, NULL},
+      {"version", 0, TOOL_OPT_FLAG, &o->version, NULL, 0, 0, NULL, NULL},
   };
   size_t num_positional;
   int code =
       tool_parse("moe-bench", options, sizeof(options) / sizeof(*options), argc,
-                 argv, &o.artifact, 1, &num_positional);
+                 argv, &o->artifact, 1, &num_positional);
   if (code)
     return code;
-  if (o.help || o.version) {
-    if (o.help)
+  if (o->help || o->version) {
+    if (o->help)
       tool_write(help, sizeof(help) - 1);
     else
       tool_print_version("moe-bench");
     return tool_finish(TOOL_OK);
   }
-  if (!num_positional || !*o.artifact) {
+  if (!num_positional || !*o->artifact) {
     tool_error("moe-bench: no file given, see moe-bench --help");
     return TOOL_USAGE;
   }
-  o.level = level ? *level - '0' : 0;
-  if (!o.tokens.count)
-    o.tokens = (tool_int_list){default_tokens, 3};
-  if (!o.threads.count)
-    o.threads = (tool_int_list){default_threads, 1};
-  if (o.output && strcmp(o.output, "-") &&
-      tool_same_file(o.output, o.artifact)) {
+  o->level = level ? *level - '0' : 0;
+  if (o->output && strcmp(o->output, "-") &&
+      tool_same_file(o->output, o->artifact)) {
     tool_error("%s: is an input of this command and will not be replaced",
-               MOE_QP(o.output));
+               MOE_QP(o->output));
     return TOOL_ERROR;
   }
-  return tool_finish(run(&o));
+  static int64_t default_tokens[] = {1, 16, 512}, default_threads[] = {1};
+  bench_options chosen = *o;
+  if (!chosen.tokens.count)
+    chosen.tokens = (tool_int_list){default_tokens, 3};
+  if (!chosen.threads.count)
+    chosen.threads = (tool_int_list){default_threads, 1};
+  return tool_finish(run(&chosen));
+}
+
+int main(int argc, char **argv) {
+  tool_start();
+  bench_options o = {.format = "md", .min_time_s = 1, .repeat = 5, .warmup = 1};
+  int code = parse_and_run(argc, argv, &o);
+  free(o.tokens.values);
+  free(o.threads.values);
+  return code;
 }

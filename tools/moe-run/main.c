@@ -3,6 +3,7 @@
 //===----------------------------------------------------------------------===//
 #include "moe-run.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -127,6 +128,68 @@ static int run_module(run_state *state) {
   return o->input ? run_function(state) : run_generate(state);
 }
 
+static int parse_and_run(int argc, char **argv, run_options *o) {
+  const char *level = NULL;
+  bool has_max_new = false;
+  // Bounds that no honest use meets and that keep sums from overflowing.
+  const tool_option options[] = {
+      {"params", 0, TOOL_OPT_STRING, &o->params, "DIR", 0, 0, NULL, NULL},
+      {"input", 0, TOOL_OPT_STRING, &o->input, "FILE", 0, 0, NULL, NULL},
+      {"function", 0, TOOL_OPT_STRING, &o->function, "NAME", 0, 0, NULL, NULL},
+      {"output", 'o', TOOL_OPT_STRING, &o->output, "FILE", 0, 0, NULL, NULL},
+      {"optional", 0, TOOL_OPT_FLAG, &o->optional, NULL, 0, 0, NULL, NULL},
+      {"expect", 0, TOOL_OPT_STRING, &o->expect, "FILE", 0, 0, NULL, NULL},
+      {"rtol", 0, TOOL_OPT_REAL, &o->rtol, "1e-4", 0, 0, NULL, NULL},
+      {"atol", 0, TOOL_OPT_REAL, &o->atol, "1e-4", 0, 0, NULL, NULL},
+      {"repeat", 0, TOOL_OPT_INT, &o->repeat, "N", 1, 1000000, NULL, NULL},
+      {"prompt", 0, TOOL_OPT_STRING, &o->prompt, "TEXT", 0, 0, NULL, NULL},
+      {"tokens", 0, TOOL_OPT_INTS, &o->tokens, "1,2,3", 0, INT64_MAX, NULL,
+       &o->has_tokens},
+      {"max-new-tokens", 0, TOOL_OPT_INT, &o->max_new_tokens, "N", 0, 100000000,
+       NULL, &has_max_new},
+      {"max-length", 0, TOOL_OPT_INT, &o->max_length, "N", 1, 100000000, NULL,
+       NULL},
+      {"describe", 0, TOOL_OPT_OPTIONAL, &o->describe, "json", 0, 0,
+       "json|text", NULL},
+      {"threads", 0, TOOL_OPT_INT, &o->threads, "N", 1, 1024, NULL, NULL},
+      {"device", 0, TOOL_OPT_STRING, &o->device, "cpu", 0, 0,
+       "cpu|cuda|emulated-cuda", NULL},
+      {"level", 0, TOOL_OPT_STRING, &level, "3|4", 0, 0, "3|4", NULL},
+      {"quiet", 'q', TOOL_OPT_FLAG, &o->quiet, NULL, 0, 0, NULL, NULL},
+      {"verbose", 'v', TOOL_OPT_FLAG, &o->verbose, NULL, 0, 0, NULL, NULL},
+      {"help", 'h', TOOL_OPT_FLAG, &o->help, NULL, 0, 0, NULL, NULL},
+      {"version", 0, TOOL_OPT_FLAG, &o->version, NULL, 0, 0, NULL, NULL},
+  };
+  size_t num_positional;
+  int code = tool_parse("moe-run", options, sizeof(options) / sizeof(*options),
+                        argc, argv, &o->artifact, 1, &num_positional);
+  if (code)
+    return code;
+  if (o->help || o->version) {
+    if (o->help)
+      tool_write(help, sizeof(help) - 1);
+    else
+      tool_print_version("moe-run");
+    return tool_finish(TOOL_OK);
+  }
+  o->level = level ? *level - '0' : 0;
+  code = check_options(o, num_positional, has_max_new);
+  if (code)
+    return code;
+  if (o->describe)
+    return tool_finish(run_describe(o->artifact, !strcmp(o->describe, "json")));
+  if (strcmp(o->device, "cpu")) {
+    tool_error("--device=%s: this build runs on the CPU alone", o->device);
+    return TOOL_ENVIRONMENT;
+  }
+  run_state state = {.options = o};
+  code = run_module(&state);
+  moe_rt_params_close(state.params);
+  moe_rt_module_close(state.module);
+  moe_json_free(state.description);
+  return tool_finish(code);
+}
+
 int main(int argc, char **argv) {
   tool_start();
   run_options o = {.rtol = 1e-4,
@@ -134,63 +197,7 @@ int main(int argc, char **argv) {
                    .max_new_tokens = 64,
                    .repeat = 1,
                    .device = "cpu"};
-  const char *level = NULL;
-  bool has_max_new = false;
-  // Bounds that no honest use meets and that keep sums from overflowing.
-  const tool_option options[] = {
-      {"params", 0, TOOL_OPT_STRING, &o.params, "DIR", 0, 0, NULL, NULL},
-      {"input", 0, TOOL_OPT_STRING, &o.input, "FILE", 0, 0, NULL, NULL},
-      {"function", 0, TOOL_OPT_STRING, &o.function, "NAME", 0, 0, NULL, NULL},
-      {"output", 'o', TOOL_OPT_STRING, &o.output, "FILE", 0, 0, NULL, NULL},
-      {"optional", 0, TOOL_OPT_FLAG, &o.optional, NULL, 0, 0, NULL, NULL},
-      {"expect", 0, TOOL_OPT_STRING, &o.expect, "FILE", 0, 0, NULL, NULL},
-      {"rtol", 0, TOOL_OPT_REAL, &o.rtol, "1e-4", 0, 0, NULL, NULL},
-      {"atol", 0, TOOL_OPT_REAL, &o.atol, "1e-4", 0, 0, NULL, NULL},
-      {"repeat", 0, TOOL_OPT_INT, &o.repeat, "N", 1, 1000000, NULL, NULL},
-      {"prompt", 0, TOOL_OPT_STRING, &o.prompt, "TEXT", 0, 0, NULL, NULL},
-      {"tokens", 0, TOOL_OPT_INTS, &o.tokens, "1,2,3", 0, INT64_MAX, NULL,
-       &o.has_tokens},
-      {"max-new-tokens", 0, TOOL_OPT_INT, &o.max_new_tokens, "N", 0, 100000000,
-       NULL, &has_max_new},
-      {"max-length", 0, TOOL_OPT_INT, &o.max_length, "N", 1, 100000000, NULL,
-       NULL},
-      {"describe", 0, TOOL_OPT_OPTIONAL, &o.describe, "json", 0, 0, "json|text",
-       NULL},
-      {"threads", 0, TOOL_OPT_INT, &o.threads, "N", 1, 1024, NULL, NULL},
-      {"device", 0, TOOL_OPT_STRING, &o.device, "cpu", 0, 0,
-       "cpu|cuda|emulated-cuda", NULL},
-      {"level", 0, TOOL_OPT_STRING, &level, "3|4", 0, 0, "3|4", NULL},
-      {"quiet", 'q', TOOL_OPT_FLAG, &o.quiet, NULL, 0, 0, NULL, NULL},
-      {"verbose", 'v', TOOL_OPT_FLAG, &o.verbose, NULL, 0, 0, NULL, NULL},
-      {"help", 'h', TOOL_OPT_FLAG, &o.help, NULL, 0, 0, NULL, NULL},
-      {"version", 0, TOOL_OPT_FLAG, &o.version, NULL, 0, 0, NULL, NULL},
-  };
-  size_t num_positional;
-  int code = tool_parse("moe-run", options, sizeof(options) / sizeof(*options),
-                        argc, argv, &o.artifact, 1, &num_positional);
-  if (code)
-    return code;
-  if (o.help || o.version) {
-    if (o.help)
-      tool_write(help, sizeof(help) - 1);
-    else
-      tool_print_version("moe-run");
-    return tool_finish(TOOL_OK);
-  }
-  o.level = level ? *level - '0' : 0;
-  code = check_options(&o, num_positional, has_max_new);
-  if (code)
-    return code;
-  if (o.describe)
-    return tool_finish(run_describe(o.artifact, !strcmp(o.describe, "json")));
-  if (strcmp(o.device, "cpu")) {
-    tool_error("--device=%s: this build runs on the CPU alone", o.device);
-    return TOOL_ENVIRONMENT;
-  }
-  run_state state = {.options = &o};
-  code = run_module(&state);
-  moe_rt_params_close(state.params);
-  moe_rt_module_close(state.module);
-  moe_json_free(state.description);
-  return tool_finish(code);
+  int code = parse_and_run(argc, argv, &o);
+  free(o.tokens.values);
+  return code;
 }
