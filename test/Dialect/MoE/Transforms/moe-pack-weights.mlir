@@ -1,7 +1,7 @@
 // RUN: moe-opt %s --moe-pack-weights="lanes=4 tile-rows=6" | FileCheck %s
 // RUN: moe-opt %s --moe-pack-weights="lanes=4 tile-rows=6" \
 // RUN:   | moe-opt --moe-pack-weights="lanes=4 tile-rows=6" | FileCheck %s
-// RUN: moe-opt %s --moe-pack-weights="lanes=4 tile-rows=6" -o /dev/null \
+// RUN: moe-opt %s --moe-pack-weights="lanes=4 tile-rows=6" -o %t \
 // RUN:   --remarks-filter=moe-pack-weights --remark-format=emitRemark 2>&1 \
 // RUN:   | FileCheck %s --check-prefix=REMARK
 
