@@ -33,7 +33,7 @@ def ConvertKernelsToLoops : Pass<"convert-moe-to-loops", "func::FuncOp"> {
   let summary = "Lower moe and nn ops on memrefs to scf loops";
   let description = [{
     The plain meaning of the ops in their canonical arithmetic. Products run
-    unpacked, one element at a time; `moe.packed_matmul` has a lowering of its
+    unpacked, one chain per element; `moe.packed_matmul` has a lowering of its
     own (`moe-lower-packed-matmul`). Elementwise nn ops on scalars and vectors
     become arith and math ops wherever they are, except in the epilogue of a
     `moe.packed_matmul`. Heavy ops run inside `moe.parallel`.

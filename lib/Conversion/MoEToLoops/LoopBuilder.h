@@ -123,7 +123,7 @@ private:
 /// out[m, n] = sum_k x[m, k] weight[n, k] + bias[n], added to what is there if
 /// `accumulate`; `bias` may be null.
 void buildMatmul(LoopBuilder &b, Value x, Value weight, Value bias,
-                  bool accumulate, Value out);
+                 bool accumulate, Value out);
 
 /// Each lowers the ops that it knows, leaving the op itself in place; fails,
 /// with the IR as it was, on any other.

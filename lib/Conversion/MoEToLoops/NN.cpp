@@ -10,7 +10,7 @@ using namespace mlir::moe;
 
 static void lower(nn::LinearOp op, LoopBuilder &b) {
   buildMatmul(b, op.getX(), op.getWeight(), op.getBias(), op.getAccumulate(),
-               op.getOuts()[0]);
+              op.getOuts()[0]);
 }
 
 static void lower(nn::EmbeddingOp op, LoopBuilder &b) {

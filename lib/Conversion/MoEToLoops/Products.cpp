@@ -57,7 +57,7 @@ static void copyBlock(LoopBuilder &b, Value weight, std::array<Value, 2> from,
 /// One FMA chain per element in ascending k: lanes are columns, so weights are
 /// first copied, one block at a time, to where neighbours are columns.
 void moe::buildMatmul(LoopBuilder &b, Value x, Value weight, Value bias,
-                       bool accumulate, Value out) {
+                      bool accumulate, Value out) {
   Value zero = b.index(0), one = b.index(1), lanes = b.index(kLanes);
   Value numRows = b.dim(x, 0), depth = b.dim(x, 1),
         numColumns = b.dim(weight, 0);

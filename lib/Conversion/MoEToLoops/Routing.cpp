@@ -10,7 +10,7 @@ using namespace mlir::moe;
 
 static void lower(RouterLogitsOp op, LoopBuilder &b) {
   buildMatmul(b, op.getX(), op.getRouter(), op.getBias(),
-               /*accumulate=*/false, op.getOuts()[0]);
+              /*accumulate=*/false, op.getOuts()[0]);
 }
 
 /// exp(x - max) / sum, all in ascending index; slots without an expert get 0.
