@@ -163,7 +163,8 @@ public:
     ArrayRef<int64_t> shape = type.getShape();
     std::optional<PanelsAttr> panels = parameter.getPanels();
     std::optional<HostTensor> tensor;
-    if (type.getRank() > 0 && !getDtypeName(type.getElementType()).empty())
+    if (type.getRank() > 0 && !getDtypeName(type.getElementType()).empty() &&
+        (isa<FloatType>(type.getElementType()) || !panels))
       tensor = allocate(in, type.getElementType(), shape);
     if (!tensor)
       return parameter.emitOpError("cannot be interpreted: no values of type ")
@@ -356,11 +357,12 @@ FailureOr<SmallVector<int64_t>> Call::resolveShape(ArrayAttr shape,
   return sizes;
 }
 
-/// The sizes of `shape` with leading ones merged into `rank` sizes.
+/// The sizes of `shape` with leading ones merged into `rank` sizes; a product
+/// that is too large stays at a number that no tensor has.
 static SmallVector<int64_t> mergeShape(ArrayRef<int64_t> shape, int64_t rank) {
   SmallVector<int64_t> merged(shape);
   while (int64_t(merged.size()) > std::max<int64_t>(rank, 1)) {
-    merged[1] *= merged[0]; // the elements exist, so this is no overflow
+    merged[1] = mulSizes(merged[0], merged[1]);
     merged.erase(merged.begin());
   }
   return merged;

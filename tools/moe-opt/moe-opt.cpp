@@ -13,10 +13,13 @@
 #include "moe/Interpreter/Driver.h"
 #include "moe/RegisterAll.h"
 #include "moe/Support/DepthGuard.h"
+#include "moe/Target/AtomicFile.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Config/llvm-config.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/SourceMgr.h"
-#include "llvm/Support/ToolOutputFile.h"
+#include <cmath>
 
 using namespace mlir;
 namespace cl = llvm::cl;
@@ -49,29 +52,62 @@ static cl::opt<std::string>
     expect("expect", cl::value_desc("file"), cl::cat(interpretCategory),
            cl::desc("Every tensor of this safetensors file that is not an "
                     "argument must be a result; exit 3 unless they agree"));
-static cl::opt<double>
-    relativeTolerance("rtol", cl::init(1e-4), cl::cat(interpretCategory),
-                      cl::desc("Relative tolerance of --expect"));
-static cl::opt<double>
-    absoluteTolerance("atol", cl::init(1e-4), cl::cat(interpretCategory),
-                      cl::desc("Absolute tolerance of --expect"));
-enum class Real { F32, F64 };
-static cl::opt<Real>
-    interpretReal("interpret-real", cl::cat(interpretCategory),
-                  cl::init(Real::F32),
-                  cl::desc("Arithmetic of the interpreter:"),
-                  cl::values(clEnumValN(Real::F32, "f32", "single precision"),
-                             clEnumValN(Real::F64, "f64", "double precision")));
+// Strings, so that a wrong value is an error of ours.
+static cl::opt<std::string>
+    relativeTolerance("rtol", cl::init("1e-4"), cl::value_desc("number"),
+                      cl::cat(interpretCategory),
+                      cl::desc("Relative tolerance of --expect (1e-4)"));
+static cl::opt<std::string>
+    absoluteTolerance("atol", cl::init("1e-4"), cl::value_desc("number"),
+                      cl::cat(interpretCategory),
+                      cl::desc("Absolute tolerance of --expect (1e-4)"));
+static cl::opt<std::string>
+    interpretReal("interpret-real", cl::init("f32"), cl::value_desc("f32|f64"),
+                  cl::cat(interpretCategory),
+                  cl::desc("Arithmetic of the interpreter: each operation "
+                           "rounded to f32, or double precision"));
 
-static int fail(const Twine &message) {
+static int fail(const Twine &message, int code = 1) {
   llvm::errs() << "error: " << message << "\n";
-  return 1;
+  return code;
+}
+
+/// What LLVM says about a wrong command line, as one line of ours.
+static std::string toOneLine(StringRef usage) {
+  std::string line = usage.split('\n').first.split(": ").second.str();
+  if (line.empty())
+    return "wrong command line, see moe-opt --help";
+  line.front() = llvm::toLower(line.front());
+  return StringRef(line).split(".  Try: ").first.str();
+}
+
+/// Reads the interpreter's flags; false after an error.
+static bool readOptions(moe::InterpretOptions &options) {
+  options.function = interpret;
+  options.input = input;
+  options.params = params;
+  options.output = output;
+  options.expect = expect;
+  for (auto [flag, value] : {std::pair(&relativeTolerance, &options.rtol),
+                             {&absoluteTolerance, &options.atol}})
+    if (StringRef(*flag).getAsDouble(*value) || !std::isfinite(*value) ||
+        *value < 0) {
+      fail("--" + flag->ArgStr + " is '" + *flag +
+           "', expected a number that is not negative");
+      return false;
+    }
+  options.useDouble = interpretReal == "f64";
+  if (interpretReal == "f32" || interpretReal == "f64")
+    return true;
+  fail("--interpret-real is '" + interpretReal + "', expected f32 or f64");
+  return false;
 }
 
 /// Parses, runs the passes, then interprets.
 static int runInterpreter(std::unique_ptr<llvm::MemoryBuffer> buffer,
                           DialectRegistry &registry,
-                          const MlirOptMainConfig &config) {
+                          const MlirOptMainConfig &config,
+                          const moe::InterpretOptions &options) {
   MLIRContext context(registry);
   context.allowUnregisteredDialects(config.shouldAllowUnregisteredDialects());
   llvm::SourceMgr sources;
@@ -84,15 +120,6 @@ static int runInterpreter(std::unique_ptr<llvm::MemoryBuffer> buffer,
   if (failed(applyPassManagerCLOptions(pm)) ||
       failed(config.setupPassPipeline(pm)) || failed(pm.run(*module)))
     return 1;
-  moe::InterpretOptions options;
-  options.function = interpret;
-  options.input = input;
-  options.params = params;
-  options.output = output;
-  options.expect = expect;
-  options.rtol = relativeTolerance;
-  options.atol = absoluteTolerance;
-  options.useDouble = interpretReal == Real::F64;
   return moe::interpretModule(*module, options);
 }
 
@@ -103,17 +130,24 @@ int main(int argc, char **argv) {
   moe::registerAllMoEPasses();
   std::string header =
       registerCLIOptions("moe-mlir optimizer driver\n", registry);
-  if (!cl::ParseCommandLineOptions(argc, argv, header, &llvm::errs()))
-    return 2;
+  cl::SetVersionPrinter([](llvm::raw_ostream &os) {
+    os << "moe-opt " MOE_VERSION " (commit " MOE_COMMIT ", LLVM "
+       << LLVM_VERSION_STRING << ")\n";
+  });
+  std::string usage;
+  llvm::raw_string_ostream usageStream(usage);
+  if (!cl::ParseCommandLineOptions(argc, argv, header, &usageStream))
+    return fail(toOneLine(usage), 2);
   if (interpret.empty()) {
     for (cl::Option *option : std::initializer_list<cl::Option *>{
              &input, &params, &output, &expect, &relativeTolerance,
              &absoluteTolerance, &interpretReal})
-      if (option->getNumOccurrences()) {
-        fail("--" + option->ArgStr + " needs --interpret=FUNCTION");
-        return 2;
-      }
+      if (option->getNumOccurrences())
+        return fail("--" + option->ArgStr + " needs --interpret=FUNCTION", 2);
   }
+  moe::InterpretOptions options;
+  if (!readOptions(options))
+    return 2;
   MlirOptMainConfig config = MlirOptMainConfig::createFromCLOptions();
   if (config.shouldShowDialects()) {
     for (StringRef name : registry.getDialectNames())
@@ -132,18 +166,24 @@ int main(int argc, char **argv) {
           moe::findTooDeepNesting(buffer->getMemBufferRef()))
     return fail(*message);
   if (!interpret.empty())
-    return runInterpreter(std::move(buffer), registry, config);
-  std::unique_ptr<llvm::ToolOutputFile> out =
-      openOutputFile(outputFile, &error);
-  if (!out)
-    return fail(error);
-  if (failed(MlirOptMain(out->os(), std::move(buffer), registry, config)))
-    return 1;
-  out->os().flush();
-  if (out->os().has_error()) {
-    out->os().clear_error();
-    return fail("cannot write '" + outputFile + "'");
+    return runInterpreter(std::move(buffer), registry, config, options);
+  if (outputFile == "-") {
+    bool done = succeeded(
+        MlirOptMain(llvm::outs(), std::move(buffer), registry, config));
+    llvm::outs().flush();
+    if (llvm::outs().has_error()) {
+      llvm::outs().clear_error();
+      return fail("cannot write to standard output");
+    }
+    return done ? 0 : 1;
   }
-  out->keep();
+  // The whole file or none.
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (failed(MlirOptMain(os, std::move(buffer), registry, config)))
+    return 1;
+  if (llvm::Error failure = moe::writeFileAtomically(outputFile, text,
+                                                     /*executable=*/false))
+    return fail(llvm::toString(std::move(failure)));
   return 0;
 }
