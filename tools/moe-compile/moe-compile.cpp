@@ -63,30 +63,31 @@ static cl::opt<std::string> output("o",
 static cl::opt<std::string>
     emit("emit",
          cl::desc("lib (default): a shared library\n"
-                  "mlir, llvm, asm: text of the llvm dialect, of LLVM IR, "
-                  "of\nthe assembler, one part per CPU level\n"
+                  "mlir, llvm, asm: the llvm dialect, LLVM IR,\n"
+                  "assembly, as text, one part per CPU level\n"
                   "obj: a relocatable object"),
          cl::value_desc("KIND"), cl::init("lib"), cl::cat(category));
 static cl::list<std::string>
     targets("target",
-            cl::desc("cpu (default): code for x86-64-v3 and -v4 in one\n"
-                     "file, chosen when it is loaded\n"
+            cl::desc("cpu (default): code for x86-64-v3 and -v4,\n"
+                     "chosen when the file is loaded\n"
                      "cpu:x86-64-v3, cpu:x86-64-v4: one of them\n"
                      "cpu:host: for this machine alone\n"
                      "May be given several times"),
             cl::value_desc("NAME"), cl::cat(category));
 static cl::opt<std::string>
     optLevel("O", cl::Prefix,
-             cl::desc("0: plain loops, nothing fused or packed; 1: all\n"
-                      "passes, quick code generation; 2 (default), 3: "
-                      "everything"),
+             cl::desc("0: plain loops, nothing fused or packed\n"
+                      "1: all passes, quick code generation\n"
+                      "2 (default), 3: everything"),
              cl::value_desc("LEVEL"), cl::init("2"), cl::cat(category));
 static cl::opt<std::string>
     weights("weights",
             cl::desc("What to look at in a model directory beside\n"
-                     "config.json: reference (default; headers of the\n"
-                     "checkpoint, every tensor is checked), none, or\n"
-                     "synthetic:SEED (none; give moe-run the same\n--params)"),
+                     "config.json: reference (default; headers of\n"
+                     "the checkpoint, every tensor is checked),\n"
+                     "none, or synthetic:SEED (none; give moe-run\n"
+                     "the same --params)"),
             cl::value_desc("SOURCE"), cl::init("reference"), cl::cat(category));
 static cl::list<std::string>
     dialectPlugins("load-dialect-plugin",
@@ -98,8 +99,9 @@ static cl::list<std::string>
                 cl::value_desc("FILE"), cl::cat(category));
 static cl::opt<std::string>
     remarks("remarks", cl::ValueOptional,
-            cl::desc("Print what passes did, or why they did not; REGEX is\n"
-                     "for whole categories, such as moe-fuse.* (default: all)"),
+            cl::desc("Print what passes did, or why they did not;\n"
+                     "REGEX: whole categories (default: all),\n"
+                     "such as moe-fuse.*"),
             cl::value_desc("REGEX"), cl::cat(category));
 static cl::opt<bool> verbose("v", cl::desc("Print each step and its seconds"),
                              cl::cat(category));
