@@ -6,6 +6,7 @@
 #include "moe-bench.h"
 #include <immintrin.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -118,7 +119,7 @@ typedef struct {
   int64_t id;
 } member;
 
-enum { kFmaIterations = 4000000, kRepeats = 5 };
+enum { kFmaIterations = 4000000, kRepeats = 3 };
 
 /// From the first start to the last end.
 static double span(const team *t) {
@@ -181,14 +182,26 @@ static void *run_member(void *argument) {
   return NULL;
 }
 
-/// Bytes of a buffer that no cache holds: four times the last level, but no
-/// more than a GiB (some virtual machines report the host's).
+/// Bytes of the last cache. In a virtual machine the C library may report the
+/// host's, and the kernel what this CPU shares.
+static size_t cache_bytes(void) {
+  long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE), kib;
+  FILE *file = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re");
+  if (file) {
+    if (fscanf(file, "%8ldK", &kib) == 1 && kib > 0)
+      bytes = kib << 10;
+    fclose(file);
+  }
+  return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/// Bytes of a buffer that no cache holds: four times the last one, at least 256
+/// MiB and at most 1 GiB.
 static size_t buffer_bytes(void) {
-  size_t bytes = (size_t)256 << 20;
-  long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  if (cache > 0 && 4 * (size_t)cache > bytes)
-    bytes = 4 * (size_t)cache;
-  return bytes < (size_t)1 << 30 ? bytes : (size_t)1 << 30;
+  size_t least = (size_t)256 << 20, most = (size_t)1 << 30;
+  size_t bytes = cache_bytes();
+  bytes = bytes < most / 4 ? 4 * bytes : most;
+  return bytes > least ? bytes : least;
 }
 
 static int run_team(team *t) {

@@ -49,13 +49,20 @@ static parameter read_parameter(const moe_json *object, int level) {
     for (size_t d = 0; d < rank; d++)
       values *= number(moe_json_at(shape, d));
     p.values += values;
-    double end = number(moe_json_find(source, "first")) +
-                 number(moe_json_find(source, "count"));
-    p.experts = fmax(p.experts, end);
+    // The leading index of a stack is the expert; that of a plain vector or
+    // matrix, of which the source holds all, is the row.
+    double count = number(moe_json_find(source, "count"));
+    bool is_whole = rank > 0 && rank < 3 && count > 1 &&
+                    count == number(moe_json_at(shape, 0));
+    if (!is_whole)
+      p.experts =
+          fmax(p.experts, number(moe_json_find(source, "first")) + count);
     if (i)
       continue;
     moe_json_string(moe_json_find(source, "tensor"), &p.tensor, NULL);
-    p.is_matrix = rank >= 2;
+    size_t length = strlen(p.tensor);
+    bool is_bias = length >= 4 && !strcmp(p.tensor + length - 4, "bias");
+    p.is_matrix = rank >= 2 && !is_bias; // biases may be stacked
     p.is_float = !moe_json_equals(dtype, "i32") &&
                  !moe_json_equals(dtype, "i64") &&
                  !moe_json_equals(dtype, "u8");

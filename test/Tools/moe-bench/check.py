@@ -3,6 +3,8 @@
 
     check.py FILE ROWS              keys, and figures that belong together
     check.py --work FILE LAYER-DIR  operations of a layer of plain top-k experts
+    check.py --model FILE DIR       operations of a Mixtral's forward on one
+                                    sequence, its experts under uniform routing
 """
 import json
 import os
@@ -49,7 +51,26 @@ def check_work(path, directory):
             assert row["experts_hit"] == k, row
 
 
-if sys.argv[1] == "--work":
+def check_model(path, directory):
+    c = json.load(open(os.path.join(directory, "config.json")))
+    h, e, k = (c["hidden_size"], c["num_local_experts"],
+               c["num_experts_per_tok"])
+    i, v = c["intermediate_size"], c["vocab_size"]
+    heads, kv = c["num_attention_heads"], c["num_key_value_heads"]
+    d = c.get("head_dim") or h // heads
+    layer = (2 * h * (heads + 2 * kv) * d + 2 * heads * d * h + 2 * h * e +
+             k * 6 * h * i)
+    for row in load(path):
+        t = row["tokens"]
+        flops = t * (c["num_hidden_layers"] * layer + 2 * h * v)
+        got = row["gflops"] * row["median_ms"] * 1e6
+        assert near(got, flops), (row, got, flops)
+        assert near(row["experts_hit"], e * (1 - (1 - k / e) ** t)), row
+
+
+if sys.argv[1] == "--model":
+    check_model(sys.argv[2], sys.argv[3])
+elif sys.argv[1] == "--work":
     check_work(sys.argv[2], sys.argv[3])
 else:
     check(sys.argv[1], int(sys.argv[2]))
