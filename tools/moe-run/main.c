@@ -91,6 +91,12 @@ static int check_options(const run_options *o, size_t num_positional,
                      "--input");
   if (o->input && has_max_new)
     return wrong_use("--max-new-tokens goes with --prompt or --tokens");
+  // Files are mapped and written beside, then renamed.
+  const char *const files[] = {o->input, o->output, o->expect};
+  for (size_t i = 0; i < 3; i++)
+    if (files[i] && (!*files[i] || !strcmp(files[i], "-")))
+      return wrong_use("--input, --output and --expect take files, not "
+                       "streams");
   if (o->prompt && !*o->prompt)
     return wrong_use("--prompt: the text is empty, nothing to go on from");
   return TOOL_OK;
