@@ -38,12 +38,31 @@ static StringRef getDirectory(StringRef path) {
   return directory.empty() ? "." : directory;
 }
 
+bool mlir::moe::isWrittenInPlace(StringRef path) {
+  if (path == "-")
+    return true;
+  StringRef directory = getDirectory(path);
+  if (directory == "/dev" || directory == "/dev/fd" ||
+      directory.starts_with("/proc/"))
+    return true;
+  sys::fs::file_status status;
+  return !sys::fs::status(path, status) &&
+         (status.type() == sys::fs::file_type::character_file ||
+          status.type() == sys::fs::file_type::fifo_file);
+}
+
 Error mlir::moe::checkOutputPath(StringRef path) {
   if (path == "-")
     return Error::success();
-  // rename() over a device or a pipe would replace it: with enough rights
-  // `-o /dev/null` would destroy /dev/null.
   sys::fs::file_status status;
+  if (isWrittenInPlace(path)) {
+    if (sys::fs::is_directory(path))
+      return fail(path, "open", make_error_code(std::errc::is_a_directory));
+    if (::access(path.str().c_str(), W_OK))
+      return fail(path, "open", errnoAsErrorCode());
+    return Error::success();
+  }
+  // Whatever else is no regular file: a folder, a socket, a disk.
   if (!sys::fs::status(path, status) &&
       status.type() != sys::fs::file_type::regular_file)
     return createStringError(path +
@@ -60,18 +79,31 @@ Error mlir::moe::checkOutputPath(StringRef path) {
   return Error::success();
 }
 
-static Error writeStandardOutput(ArrayRef<char> bytes) {
-  if (!writeAll(STDOUT_FILENO, bytes))
-    return fail("standard output", "write", errnoAsErrorCode());
-  return Error::success();
+static Error writeInPlace(StringRef path, ArrayRef<char> bytes) {
+  if (path == "-" || path == "/dev/stdout") {
+    if (!writeAll(STDOUT_FILENO, bytes))
+      return fail("standard output", "write", errnoAsErrorCode());
+    return Error::success();
+  }
+  // A pipe that nobody reads is an error, not a wait; one that somebody reads
+  // slowly is a wait.
+  int fd = ::open(path.str().c_str(),
+                  O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0)
+    return fail(path, "open", errnoAsErrorCode());
+  bool isWritten = ::fcntl(fd, F_SETFL, 0) == 0 && writeAll(fd, bytes);
+  std::error_code code = isWritten ? std::error_code() : errnoAsErrorCode();
+  if (::close(fd) && isWritten)
+    code = errnoAsErrorCode();
+  return code ? fail(path, "write", code) : Error::success();
 }
 
 Error mlir::moe::writeFileAtomically(StringRef path, ArrayRef<char> bytes,
                                      bool executable) {
-  if (path == "-")
-    return writeStandardOutput(bytes);
   if (Error error = checkOutputPath(path))
     return error;
+  if (isWrittenInPlace(path))
+    return writeInPlace(path, bytes);
   // In the same directory, so that rename() does not cross file systems.
   int fd;
   SmallString<128> temporary;

@@ -199,6 +199,31 @@ static moe_rt_status write_all(int fd, const char *path,
   return MOE_RT_OK;
 }
 
+// What takes bytes and keeps none: a device, a pipe, and names such as
+// /dev/stdout that lead to them. rename() would replace these.
+static bool is_written_in_place(const char *path) {
+  struct stat st;
+  return !strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8) ||
+         (!strncmp(path, "/dev/", 5) && !strchr(path + 5, '/')) ||
+         (!stat(path, &st) && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)));
+}
+
+static moe_rt_status write_in_place(const char *path,
+                                    const moe_file_part *parts,
+                                    size_t num_parts, moe_error *error) {
+  // A pipe that nobody reads is an error, not a wait; one that somebody reads
+  // slowly is a wait.
+  int fd = open(path, O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0)
+    return fail_errno(error, path, "open");
+  moe_rt_status status = fcntl(fd, F_SETFL, 0)
+                             ? fail_errno(error, path, "write")
+                             : write_all(fd, path, parts, num_parts, error);
+  if (close(fd) && !status)
+    status = fail_errno(error, path, "write");
+  return status;
+}
+
 static void sync_directory(const char *directory) {
   int fd = open(directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
   if (fd < 0)
@@ -211,6 +236,8 @@ static void sync_directory(const char *directory) {
 
 moe_rt_status moe_file_write(const char *path, const moe_file_part *parts,
                              size_t num_parts, moe_error *error) {
+  if (is_written_in_place(path))
+    return write_in_place(path, parts, num_parts, error);
   struct stat st;
   if (!stat(path, &st) && !S_ISREG(st.st_mode))
     return moe_fail(error, MOE_RT_IO,

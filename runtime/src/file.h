@@ -59,6 +59,8 @@ typedef struct {
 
 /// Writes the parts one after another into a new file beside `path`, then
 /// renames it; on failure an earlier `path` is as before and nothing is left.
+/// Devices and pipes are opened and written instead; nothing else that is not a
+/// regular file is replaced.
 moe_rt_status moe_file_write(const char *path, const moe_file_part *parts,
                              size_t num_parts, moe_error *error);
 

@@ -412,8 +412,18 @@ static void test_write_refused(void) {
            MOE_RT_NOT_FOUND);
   CHECK_HAS(error.text, "no/such/x: cannot create");
   CHECK_EQ(moe_st_write("/dev/full", &good, 1, NULL, 0, &error), MOE_RT_IO);
-  CHECK_HAS(error.text, "/dev/full: is not a regular file");
+  CHECK_HAS(error.text, "/dev/full: cannot write: No space left");
+  CHECK_EQ(moe_st_write("/dev/null", &good, 1, NULL, 0, &error), MOE_RT_OK);
+  struct stat null;
+  CHECK(!stat("/dev/null", &null) && S_ISCHR(null.st_mode));
+  // A pipe that nobody reads.
+  REQUIRE(mkfifo(check_path("out"), 0600) == 0);
+  CHECK_EQ(moe_st_write(check_path("out"), &good, 1, NULL, 0, &error),
+           MOE_RT_IO);
+  CHECK_HAS(error.text, "out: cannot open");
+  REQUIRE(unlink(check_path("out")) == 0);
   CHECK_EQ(moe_st_write(check_folder, &good, 1, NULL, 0, &error), MOE_RT_IO);
+  CHECK_HAS(error.text, "is not a regular file, will not be replaced");
 
   // No room: an error, the old file, nothing beside it.
   struct rlimit before, small = {50, 50};

@@ -263,7 +263,7 @@ static int readCommand(Command &command) {
   compile.lowered = lowered;
   if (pipeline.getNumOccurrences())
     compile.pipeline = pipeline;
-  if (command.output != "-")
+  if (!isWrittenInPlace(command.output))
     compile.reproducerPath = command.output + ".reproducer.mlir";
   return kDone;
 }
