@@ -1,4 +1,4 @@
-/*===- moe_abi.h - What a compiled module and the runtime agree on ---*- C -*-===*/
+/*===- moe_abi.h - What modules and the runtime agree on -------- -*- C -*-===*/
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*===----------------------------------------------------------------------===*/
 /* Layout of the manifest (an ELF note readable without loading the file) and of
@@ -23,7 +23,7 @@ extern "C" {
 #define MOE_ABI_NONE 0xffffffffu
 
 /*===----------------------------------------------------------------------===*/
-/* Manifest                                                                     */
+/* Manifest */
 /*===----------------------------------------------------------------------===*/
 
 /** Bytes `offset` to `offset + size` of the manifest; no NUL at the end. */
@@ -131,9 +131,9 @@ typedef struct {
 typedef struct {
   uint64_t magic;
   uint32_t abi_major, abi_minor;
-  uint64_t manifest_size; /* bytes of the descriptor */
-  uint64_t file_size;     /* zero while hashing */
-  uint8_t sha256[32];     /* of the file with file_size and this field zero */
+  uint64_t manifest_size;  /* bytes of the descriptor */
+  uint64_t file_size;      /* zero while hashing */
+  uint8_t sha256[32];      /* of the file with file_size and this field zero */
   moe_abi_string target;   /* "x86_64-unknown-linux-gnu" */
   moe_abi_string compiler; /* name, version and LLVM version */
   moe_abi_string model;    /* "mixtral", "moe_layer", "mlir" */
@@ -147,7 +147,7 @@ typedef struct {
 } moe_abi_manifest;
 
 /*===----------------------------------------------------------------------===*/
-/* Code                                                                         */
+/* Code */
 /*===----------------------------------------------------------------------===*/
 
 struct moe_abi_context;
@@ -159,7 +159,7 @@ typedef void (*moe_abi_body)(struct moe_abi_context *context, void *data,
 /** What generated code may ask for: a library imports nothing and owns no
  * writable memory. */
 typedef struct moe_abi_context {
-  /** Runs `body` on disjoint ranges that cover [0, n), returns when all ended. */
+  /** Runs `body` on disjoint ranges covering [0, n), returns when all ended. */
   void (*parallel_for)(struct moe_abi_context *context, moe_abi_body body,
                        void *data, int64_t n);
   /** One pointer per manifest parameter. */

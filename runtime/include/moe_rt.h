@@ -1,4 +1,4 @@
-/*===- moe_rt.h - Run compiled MoE models ----------------------------*- C -*-===*/
+/*===- moe_rt.h - Run compiled MoE models ----------------------- -*- C -*-===*/
 /* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 /*===----------------------------------------------------------------------===*/
 /* A module is a compiled model, parameters are its weights, a session is what
@@ -91,7 +91,7 @@ MOE_RT_API moe_rt_tensor moe_rt_make_tensor(void *data, moe_rt_dtype dtype,
                                             int32_t ndim, int64_t *shape);
 
 /*===----------------------------------------------------------------------===*/
-/* Modules                                                                      */
+/* Modules */
 /*===----------------------------------------------------------------------===*/
 
 typedef struct moe_rt_options {
@@ -169,7 +169,7 @@ MOE_RT_API moe_rt_status moe_rt_module_limits(const moe_rt_module *module,
                                               int64_t *max_length);
 
 /*===----------------------------------------------------------------------===*/
-/* Parameters                                                                   */
+/* Parameters */
 /*===----------------------------------------------------------------------===*/
 
 typedef struct moe_rt_params_options {
@@ -189,14 +189,13 @@ typedef struct moe_rt_params_options {
  * Release with moe_rt_params_close().
  * \returns MOE_RT_OK; MOE_RT_NOT_FOUND, MOE_RT_BAD_FILE, MOE_RT_MISMATCH,
  *     MOE_RT_OUT_OF_MEMORY, MOE_RT_IO. */
-MOE_RT_API moe_rt_status moe_rt_params_open(moe_rt_module *module,
-                                            const char *source,
-                                            const moe_rt_params_options *options,
-                                            moe_rt_params **params);
+MOE_RT_API moe_rt_status moe_rt_params_open(
+    moe_rt_module *module, const char *source,
+    const moe_rt_params_options *options, moe_rt_params **params);
 MOE_RT_API void moe_rt_params_close(moe_rt_params *params);
 
 /*===----------------------------------------------------------------------===*/
-/* Sessions                                                                     */
+/* Sessions */
 /*===----------------------------------------------------------------------===*/
 
 /** An embedder's thread pool. `parallel_for` runs fn(argument, i) for all i in
@@ -224,10 +223,9 @@ typedef struct moe_rt_session_options {
 
 /** Makes a session. `params` may be NULL for a module without parameters.
  * Release with moe_rt_session_close(). */
-MOE_RT_API moe_rt_status
-moe_rt_session_create(moe_rt_module *module, moe_rt_params *params,
-                      const moe_rt_session_options *options,
-                      moe_rt_session **session);
+MOE_RT_API moe_rt_status moe_rt_session_create(
+    moe_rt_module *module, moe_rt_params *params,
+    const moe_rt_session_options *options, moe_rt_session **session);
 MOE_RT_API void moe_rt_session_close(moe_rt_session *session);
 
 /** Runs a function. `inputs` and `outputs` are in the order of

@@ -117,33 +117,36 @@ void moe_synthetic_fill(uint64_t seed, const char *tensor, int32_t type,
   uint64_t key = moe_synthetic_key(seed, tensor);
   double scale = rank < 2 ? 0.1 : 1 / sqrt((double)(columns ? columns : 1));
   double offset = rank < 2 ? 1 : 0;
-  for (uint64_t i = 0; i < n; i++) {
-    uint64_t column = i % columns;
-    switch (type) {
-    case MOE_RT_F32:
-      ((float *)data)[i] =
-          (float)(offset + scale * moe_synthetic_normal(key, i));
-      break;
-    case MOE_RT_F64:
-      ((double *)data)[i] = offset + scale * moe_synthetic_normal(key, i);
-      break;
-    case MOE_RT_F16:
-      ((uint16_t *)data)[i] = moe_f32_to_f16(
-          (float)(offset + scale * moe_synthetic_normal(key, i)));
-      break;
-    case MOE_RT_BF16:
-      ((uint16_t *)data)[i] = moe_f32_to_bf16(
-          (float)(offset + scale * moe_synthetic_normal(key, i)));
-      break;
-    case MOE_RT_I32:
-      ((int32_t *)data)[i] = (int32_t)column;
-      break;
-    case MOE_RT_I64:
-      ((int64_t *)data)[i] = (int64_t)column;
-      break;
-    case MOE_RT_U8:
-      ((uint8_t *)data)[i] = (uint8_t)column;
-      break;
-    }
+#define FILL(type, value)                                                      \
+  do {                                                                         \
+    type *out = data;                                                          \
+    for (uint64_t i = 0; i < n; i++)                                           \
+      out[i] = (value);                                                        \
+  } while (0)
+#define NORMAL (offset + scale * moe_synthetic_normal(key, i))
+  switch (type) {
+  case MOE_RT_F32:
+    FILL(float, (float)NORMAL);
+    break;
+  case MOE_RT_F64:
+    FILL(double, NORMAL);
+    break;
+  case MOE_RT_F16:
+    FILL(uint16_t, moe_f32_to_f16((float)NORMAL));
+    break;
+  case MOE_RT_BF16:
+    FILL(uint16_t, moe_f32_to_bf16((float)NORMAL));
+    break;
+  case MOE_RT_I32:
+    FILL(int32_t, (int32_t)(i % columns));
+    break;
+  case MOE_RT_I64:
+    FILL(int64_t, (int64_t)(i % columns));
+    break;
+  case MOE_RT_U8:
+    FILL(uint8_t, (uint8_t)(i % columns));
+    break;
   }
+#undef NORMAL
+#undef FILL
 }

@@ -236,6 +236,11 @@ static void test_refused(void) {
   CHECK(d != NULL);
   moe_json_free(d);
   refuse_n(number, 400, "beyond the range of a double");
+  number[1] = '.';
+  refuse_n(number, 1025, "more than 1024 characters");
+  d = parse_n(number, 1024);
+  CHECK(d != NULL);
+  moe_json_free(d);
 }
 
 static void test_depth(void) {
