@@ -264,7 +264,8 @@ def MoE_LayerOp : MoE_ExpertsBase<"layer", [
     as are of kind `c`, in ascending order. Spec: moe.layer.
     ```mlir
     %y = moe.layer %x, %a outs(%init) kinds = [0, 1, 0]
-        : tensor<?x4xf32>, !moe.assignment<experts = 3, max_per_token = 2>
+        : tensor<?x4xf32>, !moe.assignment<experts = 3, max_per_token = 2>,
+          tensor<?x4xf32>
     expert(%rows, %e, %g = %gate: tensor<2x6x4xf32>,
                       %d = %down: tensor<2x4x6xf32>) {
       %h = nn.linear %rows, %g
