@@ -159,7 +159,7 @@ void Parameters::build(OpBuilder &b, Location loc) const {
       sources.push_back(SourceAttr::get(b.getContext(), tensor, tensorType,
                                         first, count, /*part=*/0));
     ParameterOp::create(b, loc, parameter.name, type, b.getArrayAttr(sources),
-                        /*panels=*/PanelsAttr());
+                        /*panels=*/PanelsAttr(), /*pack=*/FlatSymbolRefAttr());
   }
 }
 

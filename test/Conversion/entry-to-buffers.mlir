@@ -62,3 +62,41 @@ func.func @no_tensor(%x: index) {
 func.func @nameless(%x: tensor<?x3xf32> {moe.shape = ["T", 3], moe.state}) {
   return
 }
+
+// -----
+
+// expected-error@+1 {{is public, so it must have a single block: branches belong into private functions or scf}}
+func.func @blocks(%c: tensor<i1> {moe.name = "c", moe.shape = []}) {
+  cf.br ^end
+^end:
+  return
+}
+
+// -----
+
+// expected-error@+1 {{is public, so it must not be used inside the module: its signature changes}}
+func.func @called() {
+  return
+}
+func.func private @caller() {
+  call @called() : () -> ()
+  return
+}
+
+// -----
+
+func.func private @f.full() {
+  return
+}
+// expected-error@+1 {{has optional results, but @f.full exists already}}
+func.func @f(%x: tensor<?xf32> {moe.name = "x", moe.shape = ["T"]})
+    -> (tensor<?xf32> {moe.name = "y", moe.shape = ["T"], moe.optional}) {
+  return %x : tensor<?xf32>
+}
+
+// -----
+
+// expected-error@+1 {{moe.shape [1] does not describe 'tensor<f32>'}}
+func.func @rank_zero(%x: tensor<f32> {moe.name = "x", moe.shape = [1]}) {
+  return
+}

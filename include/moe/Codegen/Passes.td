@@ -21,7 +21,8 @@ def EmitPackFunctions : Pass<"moe-emit-pack-functions", "ModuleOp"> {
   let summary = "Emit the functions that lay weights out";
   let description = [{
     One function per distinct packed type: `@pack.N(dst, src, first, part)`. The
-    attribute `moe.pack` on a `moe.parameter` names it.
+    attribute `pack` of a `moe.parameter` names it; parameters that have one
+    stay as they are.
   }];
   let dependentDialects = ["arith::ArithDialect", "func::FuncDialect",
                            "memref::MemRefDialect", "scf::SCFDialect"];

@@ -105,9 +105,9 @@ public:
     for (func::FuncOp func : entries)
       if (failed(wrap(func)))
         return failure();
-    wrapPackFunctions();
-    makeInternal();
-    return success();
+    if (failed(wrapPackFunctions()))
+      return failure();
+    return makeInternal();
   }
 
 private:
@@ -136,18 +136,26 @@ private:
       return func.getArgAttrOfType<ArrayAttr>(first + i,
                                               MoEDialect::kShapeAttr);
     };
-    for (unsigned i = 0; i < count; ++i)
-      if (!getShape(i) || !isa<MemRefType>(func.getArgumentTypes()[first + i]))
+    for (unsigned i = 0; i < count; ++i) {
+      auto type = dyn_cast<MemRefType>(func.getArgumentTypes()[first + i]);
+      ArrayAttr shape = getShape(i);
+      if (!shape || !type || type.getRank() != int64_t(shape.size()))
         return func.emitError("argument ")
-               << i << " has no moe.shape: run moe-convert-entry-to-buffers";
+               << i << " has no moe.shape of its own rank: run "
+               << "moe-convert-entry-to-buffers";
+    }
     if (sizeFunc) {
       Wrapper w(module, sizeFunc.getName());
+      auto attributes =
+          sizeFunc->getAttrOfType<ArrayAttr>(MoEDialect::kArenaLeavesAttr);
+      if (!attributes || attributes.size() != sizeFunc.getNumArguments())
+        return sizeFunc.emitError("is not the work of moe-plan-arena");
       SmallVector<Value> leaves;
-      for (Attribute attribute :
-           sizeFunc->getAttrOfType<ArrayAttr>(MoEDialect::kArenaLeavesAttr)) {
+      for (Attribute attribute : attributes) {
         ArrayRef<int64_t> leaf = cast<DenseI64ArrayAttr>(attribute);
         // Numbers count from before the context was added.
-        if (leaf[1] < 0 || leaf[0] >= int64_t(count))
+        if (leaf[0] < 0 || leaf[0] >= int64_t(count) || leaf[1] < 0 ||
+            leaf[1] >= int64_t(getShape(leaf[0]).size()))
           return func.emitError("arena size depends on more than sizes");
         leaves.push_back(w.toIndex(buildSize(w, getShape(leaf[0])[leaf[1]])));
       }
@@ -176,8 +184,8 @@ private:
     return success();
   }
 
-  /// Slots: parameter, source, first, count, part.
-  void wrapPackFunctions() {
+  /// The table of parameters, and an entry point for each pack function.
+  LogicalResult wrapPackFunctions() {
     Builder b(module.getContext());
     SmallVector<Attribute> params;
     llvm::StringSet<> done;
@@ -189,20 +197,31 @@ private:
       entry.set("sources", parameter.getSourcesAttr());
       if (parameter.getPanelsAttr())
         entry.set("panels", parameter.getPanelsAttr());
-      if (auto pack = parameter->getAttrOfType<StringAttr>("pack")) {
-        entry.set("pack", pack);
-        if (done.insert(pack.getValue()).second)
-          wrapPack(table.lookup<func::FuncOp>(pack.getValue()));
+      if (FlatSymbolRefAttr pack = parameter.getPackAttr()) {
+        entry.set("pack", pack.getAttr());
+        if (done.insert(pack.getValue()).second &&
+            failed(wrapPack(parameter, pack.getValue())))
+          return failure();
       }
       params.push_back(entry.getDictionary(b.getContext()));
       parameter.erase();
     }
     module->setAttr(MoEDialect::kParamsAttr, b.getArrayAttr(params));
+    return success();
   }
 
-  void wrapPack(func::FuncOp func) {
-    Wrapper w(module, func.getName());
-    unsigned first = isa<LLVM::LLVMPointerType>(func.getArgumentTypes()[0]);
+  /// Slots: parameter, source, first, count, part.
+  LogicalResult wrapPack(ParameterOp parameter, StringRef name) {
+    auto func = table.lookup<func::FuncOp>(name);
+    TypeRange types = func ? TypeRange(func.getArgumentTypes()) : TypeRange();
+    unsigned first = !types.empty() && isa<LLVM::LLVMPointerType>(types[0]);
+    if (!func || types.size() != first + 4 || func.getNumResults() ||
+        !llvm::all_of(types.slice(first, 2), llvm::IsaPred<MemRefType>) ||
+        !llvm::all_of(types.take_back(2), llvm::IsaPred<IndexType>))
+      return parameter.emitOpError("is packed by '")
+             << name << "', which must be a func.func that takes "
+             << "(memref, memref, index, index)";
+    Wrapper w(module, name);
     SmallVector<Value> arguments;
     for (unsigned slot : {0, 1}) {
       auto type = cast<MemRefType>(func.getArgumentTypes()[first + slot]);
@@ -216,13 +235,17 @@ private:
     arguments.push_back(w.toIndex(w.loadNumber(4)));
     w.call(func, arguments);
     w.finish();
+    return success();
   }
 
   /// A private function would otherwise be exported all the same.
-  void makeInternal() {
+  LogicalResult makeInternal() {
     auto linkage =
         LLVM::LinkageAttr::get(module.getContext(), LLVM::Linkage::Internal);
     for (auto func : module.getOps<func::FuncOp>()) {
+      if (func.isExternal())
+        return func.emitError("has no body, and a compiled library takes code "
+                              "from nowhere else");
       func->setAttr("llvm.linkage", linkage);
       func.setPrivate();
       func.removeArgAttrsAttr();
@@ -231,6 +254,7 @@ private:
     for (StringRef name : {MoEDialect::kModelAttr, MoEDialect::kMaxLengthAttr,
                            MoEDialect::kVocabSizeAttr})
       module->removeAttr(name);
+    return success();
   }
 
   ModuleOp module;

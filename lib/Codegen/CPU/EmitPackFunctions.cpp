@@ -108,18 +108,23 @@ struct EmitPackFunctionsPass
   void runOnOperation() override {
     ModuleOp module = getOperation();
     OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+    SymbolTable symbols(module);
+    // By packed type and panels; looked up only.
     llvm::DenseMap<std::pair<Type, Attribute>, std::string> names;
+    unsigned next = 0;
     for (auto parameter : llvm::to_vector(module.getOps<ParameterOp>())) {
-      if (!parameter.getPanels() || parameter->hasAttr("pack"))
+      if (!parameter.getPanels() || parameter.getPack())
         continue;
       auto [known, isNew] = names.try_emplace(
           {parameter.getTensorType(), *parameter.getPanels()});
       if (isNew) {
-        known->second = "pack." + std::to_string(names.size() - 1);
+        do
+          known->second = "pack." + std::to_string(next++);
+        while (symbols.lookup(known->second));
         buildPack(b, parameter.getLoc(), known->second,
                   parameter.getTensorType(), *parameter.getPanels());
       }
-      parameter->setAttr("pack", b.getStringAttr(known->second));
+      parameter.setPack(known->second);
     }
   }
 };

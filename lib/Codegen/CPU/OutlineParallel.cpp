@@ -44,6 +44,8 @@ public:
       : module(module), converter(module.getContext()) {}
 
   LogicalResult run() {
+    if (failed(check()))
+      return failure();
     for (auto parameter : module.getOps<ParameterOp>())
       parameters.try_emplace(parameter.getSymNameAttr(), parameters.size());
     addContexts();
@@ -56,8 +58,6 @@ public:
       func.walk<WalkOrder::PostOrder>(
           [&](ParallelOp op) { loops.push_back(op); });
       for (auto [i, loop] : llvm::enumerate(loops)) {
-        if (loop->getParentOfType<ParallelOp>())
-          return loop.emitOpError("is inside another one");
         outline(loop, func, i);
       }
     }
@@ -65,6 +65,39 @@ public:
   }
 
 private:
+  /// Everything that could fail, before the IR changes.
+  LogicalResult check() {
+    WalkResult walk = module.walk([&](Operation *op) {
+      if (auto reference = dyn_cast<ParameterRefOp>(op)) {
+        if (!isa<MemRefType>(reference.getResult().getType()))
+          return reference.emitOpError(
+                     "must be a memref: run one-shot-bufferize first"),
+                 WalkResult::interrupt();
+      } else if (auto loop = dyn_cast<ParallelOp>(op)) {
+        if (failed(checkLoop(loop)))
+          return WalkResult::interrupt();
+      }
+      return WalkResult::advance();
+    });
+    return failure(walk.wasInterrupted());
+  }
+
+  LogicalResult checkLoop(ParallelOp op) {
+    if (op->getParentOfType<ParallelOp>())
+      return op.emitOpError("is inside another one");
+    if (!op->getParentOfType<func::FuncOp>())
+      return op.emitOpError("must be in a func.func");
+    llvm::SetVector<Value> captures;
+    getUsedValuesDefinedAbove(op.getBody(), captures);
+    for (Value capture : captures) {
+      Type type = converter.convertType(capture.getType());
+      if (!type || !LLVM::isCompatibleType(type))
+        return op.emitOpError("uses a value of type ")
+               << capture.getType() << ", which has no form in memory";
+    }
+    return success();
+  }
+
   /// Gives the context as first argument to functions that need it.
   void addContexts() {
     llvm::SmallPtrSet<Operation *, 16> needing;
@@ -92,11 +125,11 @@ private:
     for (func::FuncOp func : funcs)
       if (needing.contains(func))
         (void)func.insertArgument(0, pointer, {}, func.getLoc());
-    module.walk([&](func::CallOp call) {
-      if (needing.contains(symbols.lookup(call.getCallee())))
-        call->insertOperands(
-            0, call->getParentOfType<func::FuncOp>().getArgument(0));
-    });
+    for (func::FuncOp func : funcs)
+      func.walk([&](func::CallOp call) {
+        if (needing.contains(symbols.lookup(call.getCallee())))
+          call->insertOperands(0, func.getArgument(0));
+      });
   }
 
   /// parameter_ref -> the pointer in the context's table, as a memref.
@@ -141,7 +174,10 @@ private:
 
     OpBuilder b(context);
     b.setInsertionPointAfter(func);
-    std::string name = (func.getName() + ".parallel." + Twine(number)).str();
+    std::string name;
+    do
+      name = (func.getName() + ".parallel." + Twine(number++)).str();
+    while (SymbolTable::lookupSymbolIn(module, name));
     auto outlined = LLVM::LLVMFuncOp::create(
         b, loc, name,
         LLVM::LLVMFunctionType::get(voidType, {pointer, pointer, i64, i64}),

@@ -37,18 +37,24 @@ static FailureOr<MemRefType> getOuterType(func::FuncOp func, Type inside,
   return MemRefType::get(sizes, tensor.getElementType());
 }
 
+/// `memref` with its leading sizes merged to the rank of `inside`.
+static Value buildMerge(OpBuilder &b, Location loc, Value memref,
+                        RankedTensorType inside) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t merged = type.getRank() - inside.getRank();
+  if (merged <= 0)
+    return memref;
+  SmallVector<ReassociationIndices> groups(inside.getRank());
+  for (int64_t i = 0; i < type.getRank(); ++i)
+    groups[std::max<int64_t>(0, i - merged)].push_back(i);
+  return memref::CollapseShapeOp::create(b, loc, memref, groups);
+}
+
 /// `memref` with its leading sizes merged to the rank of `inside`, as a tensor.
 static Value buildTensor(OpBuilder &b, Location loc, Value memref,
                          RankedTensorType inside, bool writable) {
+  memref = buildMerge(b, loc, memref, inside);
   auto type = cast<MemRefType>(memref.getType());
-  if (type.getRank() > inside.getRank()) {
-    SmallVector<ReassociationIndices> groups(inside.getRank());
-    int64_t merged = type.getRank() - inside.getRank();
-    for (int64_t i = 0; i < type.getRank(); ++i)
-      groups[std::max<int64_t>(0, i - merged)].push_back(i);
-    memref = memref::CollapseShapeOp::create(b, loc, memref, groups);
-    type = cast<MemRefType>(memref.getType());
-  }
   auto tensorType =
       RankedTensorType::get(type.getShape(), type.getElementType());
   Value tensor = bufferization::ToTensorOp::create(b, loc, tensorType, memref,
@@ -123,18 +129,13 @@ static LogicalResult convert(func::FuncOp func, bool full) {
   }
   b.setInsertionPoint(ret);
   for (auto [result, destination] : writes) {
-    auto inside = cast<RankedTensorType>(result.getType());
-    Value memref = destination;
-    auto type = cast<MemRefType>(memref.getType());
-    if (type.getRank() > inside.getRank()) {
-      SmallVector<ReassociationIndices> groups(inside.getRank());
-      int64_t merged = type.getRank() - inside.getRank();
-      for (int64_t i = 0; i < type.getRank(); ++i)
-        groups[std::max<int64_t>(0, i - merged)].push_back(i);
+    Value memref;
+    {
       // At the entry, so that the destination can move up to its producer.
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(&entry);
-      memref = memref::CollapseShapeOp::create(b, loc, memref, groups);
+      memref = buildMerge(b, loc, destination,
+                          cast<RankedTensorType>(result.getType()));
     }
     auto write = bufferization::MaterializeInDestinationOp::create(
         b, loc, /*result=*/Type(), result, memref);
@@ -151,12 +152,26 @@ static LogicalResult convert(func::FuncOp func, bool full) {
 namespace {
 struct ConvertEntryToBuffersPass
     : moe::impl::ConvertEntryToBuffersBase<ConvertEntryToBuffersPass> {
+  /// What no signature can make up for.
+  LogicalResult checkEntry(func::FuncOp func) {
+    if (!llvm::hasSingleElement(func.getBody()))
+      return func.emitError("is public, so it must have a single block: "
+                            "branches belong into private functions or scf");
+    if (!func.symbolKnownUseEmpty(getOperation()))
+      return func.emitError("is public, so it must not be used inside the "
+                            "module: its signature changes");
+    return success();
+  }
+
   void runOnOperation() override {
     SmallVector<func::FuncOp> entries;
+    SymbolTable symbols(getOperation());
     for (auto func : getOperation().getOps<func::FuncOp>())
       if (func.isPublic() && !func.isExternal())
         entries.push_back(func);
     for (func::FuncOp func : entries) {
+      if (failed(checkEntry(func)))
+        return signalPassFailure();
       bool hasOptional = false;
       for (unsigned i = 0; i < func.getNumResults(); ++i)
         hasOptional |= bool(func.getResultAttr(i, MoEDialect::kOptionalAttr));
@@ -165,6 +180,11 @@ struct ConvertEntryToBuffersPass
         b.setInsertionPointAfter(func);
         auto full = cast<func::FuncOp>(b.clone(*func));
         full.setName((func.getName() + ".full").str());
+        if (symbols.lookup(full.getName())) {
+          func.emitError("has optional results, but @")
+              << full.getName() << " exists already";
+          return signalPassFailure();
+        }
         if (failed(convert(full, /*full=*/true)))
           return signalPassFailure();
       }

@@ -4,7 +4,7 @@
 // CHECK: module attributes {moe.params = [{name = "w", pack = "pack.0",
 // CHECK-NOT: moe.parameter
 moe.parameter @w : tensor<1x1x3x4xf32> from [#moe.source<"w", tensor<4x3xf32>, first = 0, count = 1, part = 0>]
-    panels<columns = 4, parts = 1, lanes = 4, vectors = 1> {pack = "pack.0"}
+    panels<columns = 4, parts = 1, lanes = 4, vectors = 1> pack = @pack.0
 
 // CHECK-LABEL: func private @f(
 // CHECK-SAME:    attributes {llvm.linkage = #llvm.linkage<internal>}
@@ -52,7 +52,48 @@ func.func private @pack.0(%c: !llvm.ptr, %d: memref<1x1x3x4xi32>, %s: memref<?x4
 
 // -----
 
-// expected-error@+1 {{argument 0 has no moe.shape: run moe-convert-entry-to-buffers}}
+// expected-error@+1 {{argument 0 has no moe.shape of its own rank: run moe-convert-entry-to-buffers}}
 func.func @f(%x: tensor<?x4xf32>) {
   return
+}
+
+// -----
+
+// expected-error@+1 {{argument 0 has no moe.shape of its own rank}}
+func.func @merged(%x: memref<?x4xf32> {moe.name = "x", moe.shape = ["B", "S", 4]}) {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{has no body, and a compiled library takes code from nowhere else}}
+func.func private @elsewhere(memref<?xf32>)
+
+// -----
+
+// expected-error@+1 {{is packed by 'pack', which must be a func.func that takes (memref, memref, index, index)}}
+moe.parameter @w : tensor<1x1x3x4xf32> from [#moe.source<"w", tensor<4x3xf32>, first = 0, count = 1, part = 0>]
+    panels<columns = 4, parts = 1, lanes = 4, vectors = 1> pack = @pack
+func.func private @pack(%d: memref<1x1x3x4xi32>, %first: index, %part: index) {
+  return
+}
+
+// -----
+
+func.func @g(%x: memref<?xf32> {moe.name = "x", moe.shape = ["T"]}, %arena: memref<?xi8>) {
+  return
+}
+// expected-error@+1 {{is not the work of moe-plan-arena}}
+func.func private @g.arena_size(%t: index) -> index {
+  return %t : index
+}
+
+// -----
+
+// expected-error@+1 {{arena size depends on more than sizes}}
+func.func @h(%x: memref<?xf32> {moe.name = "x", moe.shape = ["T"]}, %arena: memref<?xi8>) {
+  return
+}
+func.func private @h.arena_size(%t: index) -> index attributes {moe.arena_leaves = [array<i64: 0, 1>]} {
+  return %t : index
 }

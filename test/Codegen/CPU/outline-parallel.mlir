@@ -57,3 +57,57 @@ func.func @nested(%n: index) {
   }
   return
 }
+
+// -----
+
+// What is captured may be a vector or of the llvm dialect.
+// CHECK-LABEL: func @captures
+// CHECK:         llvm.alloca {{.*}} x !llvm.struct<(array<2 x vector<4xf32>>, struct<{{.*}}>, i1, ptr)>
+// CHECK-LABEL: llvm.func internal @captures.parallel.0
+// CHECK:         builtin.unrealized_conversion_cast %{{.+}} : !llvm.array<2 x vector<4xf32>> to vector<2x4xf32>
+func.func @captures(%n: index, %v: vector<2x4xf32>, %c: i1, %p: !llvm.ptr, %m: memref<4xf32>) {
+  moe.parallel (%b, %e) in %n {
+    %c0 = arith.constant 0 : index
+    %x = vector.extract %v[1] : vector<4xf32> from vector<2x4xf32>
+    scf.if %c {
+      vector.store %x, %m[%c0] : memref<4xf32>, vector<4xf32>
+      llvm.store %c, %p : i1, !llvm.ptr
+    }
+  }
+  return
+}
+
+// -----
+
+func.func @tensor(%n: index, %x: tensor<8xf32>) {
+  // expected-error@+1 {{uses a value of type 'tensor<8xf32>', which has no form in memory}}
+  moe.parallel (%b, %e) in %n {
+    %y = tensor.extract %x[%b] : tensor<8xf32>
+  }
+  return
+}
+
+// -----
+
+moe.parameter @w : tensor<4xf32> from [#moe.source<"w", tensor<4xf32>, first = 0, count = 4, part = 0>]
+func.func private @tensor_parameter() -> tensor<4xf32> {
+  // expected-error@+1 {{must be a memref: run one-shot-bufferize first}}
+  %w = moe.parameter_ref @w : tensor<4xf32>
+  return %w : tensor<4xf32>
+}
+
+// -----
+
+// A name that is taken.
+// CHECK-LABEL: func @taken
+// CHECK:         llvm.mlir.addressof @taken.parallel.1
+func.func @taken(%n: index, %m: memref<4xf32>) {
+  %f = arith.constant 1.0 : f32
+  moe.parallel (%b, %e) in %n {
+    memref.store %f, %m[%b] : memref<4xf32>
+  }
+  return
+}
+func.func private @taken.parallel.0() {
+  return
+}

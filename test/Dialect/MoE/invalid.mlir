@@ -674,6 +674,13 @@ moe.parameter @panels_c1_vectors : tensor<1x1x4x8xf32> from [
 
 // -----
 
+moe.parameter @panels_c3 : tensor<1x1x4x66xf32> from [
+    #moe.source<"w", tensor<1x4xf32>, first = 0, count = 1, part = 0>]
+    // expected-error@+1 {{parts * vectors must be at most 64, got 66}}
+    panels<columns = 1, parts = 33, lanes = 1, vectors = 2>
+
+// -----
+
 moe.parameter @panels_c1_lanes_large : tensor<1x1x4x8xf32> from [
     #moe.source<"w", tensor<6x4xf32>, first = 0, count = 1, part = 0>]
     // expected-error@+1 {{lanes must be in [1, 1024], got 1025}}
@@ -806,6 +813,20 @@ moe.parameter @parameter_c5_part : tensor<1x1x4x16xf32> from [
 
 // -----
 
+// expected-error@+1 {{'moe.parameter' op has a pack function but no panels}}
+moe.parameter @parameter_c6 : tensor<4xf32> from [
+    #moe.source<"w", tensor<4xf32>, first = 0, count = 4, part = 0>] pack = @f
+func.func private @f()
+
+// -----
+
+// expected-error@+1 {{'moe.parameter' op is packed by 'parameter_c7', which is not a function}}
+moe.parameter @parameter_c7 : tensor<1x1x4x8xf32> from [
+    #moe.source<"w", tensor<6x4xf32>, first = 0, count = 1, part = 0>]
+    panels<columns = 6, parts = 1, lanes = 8, vectors = 1> pack = @parameter_c7
+
+// -----
+
 func.func @parameter_ref_c1() {
   // expected-error@+1 {{'moe.parameter_ref' op refers to 'nothing', which is not a moe.parameter}}
   %0 = moe.parameter_ref @nothing : tensor<4xf32>
@@ -817,6 +838,16 @@ func.func @parameter_ref_c1() {
 func.func @parameter_ref_c1_function() {
   // expected-error@+1 {{'moe.parameter_ref' op refers to 'parameter_ref_c1_function', which is not a moe.parameter}}
   %0 = moe.parameter_ref @parameter_ref_c1_function : tensor<4xf32>
+  return
+}
+
+// -----
+
+moe.parameter @w : tensor<4xf32> from [
+    #moe.source<"w", tensor<4xf32>, first = 0, count = 4, part = 0>]
+func.func @parameter_ref_c2_layout() {
+  // expected-error@+1 {{'moe.parameter_ref' op must have type 'tensor<4xf32>', got 'memref<4xf32, strided<[2]>>'}}
+  %0 = moe.parameter_ref @w : memref<4xf32, strided<[2]>>
   return
 }
 
@@ -1327,9 +1358,22 @@ func.func @packed_matmul_c2(%a: tensor<?x4xf32>, %b: tensor<1x1x5x8xf32>) {
 // -----
 
 func.func @packed_matmul_c3(%a: tensor<?x4xf32>, %b: tensor<1x1x4x8xf32>) {
-  // expected-error@+1 {{'moe.packed_matmul' op tile_rows must be at least 1, got 0}}
+  // expected-error@+1 {{'moe.packed_matmul' op tile_rows must be in [1, 64], got 0}}
   %0 = moe.packed_matmul %a, %b
       panels<columns = 6, parts = 1, lanes = 8, vectors = 1> tile_rows = 0
+      : tensor<?x4xf32>, tensor<1x1x4x8xf32> -> tensor<?x6xf32> {
+  ^bb0(%x: f32):
+    moe.yield %x : f32
+  }
+  return
+}
+
+// -----
+
+func.func @packed_matmul_c3_large(%a: tensor<?x4xf32>, %b: tensor<1x1x4x8xf32>) {
+  // expected-error@+1 {{'moe.packed_matmul' op tile_rows must be in [1, 64], got 65}}
+  %0 = moe.packed_matmul %a, %b
+      panels<columns = 6, parts = 1, lanes = 8, vectors = 1> tile_rows = 65
       : tensor<?x4xf32>, tensor<1x1x4x8xf32> -> tensor<?x6xf32> {
   ^bb0(%x: f32):
     moe.yield %x : f32

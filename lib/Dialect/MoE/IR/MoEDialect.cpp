@@ -68,6 +68,10 @@ LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> error,
   // panels_c2
   if (columns < 1)
     return error() << "columns must be at least 1, got " << columns;
+  // panels_c3: a kernel has an accumulator for each, in straight-line code.
+  if (parts * vectors > kMaxPanelVectors)
+    return error() << "parts * vectors must be at most " << kMaxPanelVectors
+                   << ", got " << parts * vectors;
   return success();
 }
 
@@ -88,7 +92,11 @@ static LogicalResult verifyShapeAttr(Operation *op, Attribute value,
              << size;
   }
   auto shaped = dyn_cast<ShapedType>(type);
-  if (!shaped || !shaped.hasRank() || shaped.getRank() > int64_t(shape.size()))
+  // The first size of the type is a product of leading ones, so rank 0 has
+  // none.
+  if (!shaped || !shaped.hasRank() ||
+      shaped.getRank() > int64_t(shape.size()) ||
+      (shaped.getRank() == 0 && !shape.empty()))
     return op->emitError("moe.shape ")
            << shape << " does not describe " << type;
   return success();

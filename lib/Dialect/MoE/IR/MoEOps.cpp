@@ -8,6 +8,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "moe/Dialect/MoE/IR/MoE.h"
 
 using namespace mlir;
@@ -760,6 +761,18 @@ LogicalResult ParameterOp::verify() {
   if (!coverOnce(sources, type.getDimSize(0), parts))
     return emitOpError("sources must fill each of the ")
            << type.getDimSize(0) << " leading indices of each part once";
+  // parameter_c6
+  if (getPack() && !panels)
+    return emitOpError("has a pack function but no panels");
+  return success();
+}
+
+LogicalResult ParameterOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  // parameter_c7
+  if (getPackAttr() && !symbols.lookupNearestSymbolFrom<FunctionOpInterface>(
+                           *this, getPackAttr()))
+    return emitOpError("is packed by '")
+           << *getPack() << "', which is not a function";
   return success();
 }
 
@@ -773,8 +786,10 @@ LogicalResult ParameterRefOp::verifySymbolUses(SymbolTableCollection &symbols) {
   // parameter_ref_c2
   auto type = cast<ShapedType>(getResult().getType());
   RankedTensorType wanted = parameter.getTensorType();
+  auto memref = dyn_cast<MemRefType>(getResult().getType());
   if (type.getShape() != wanted.getShape() ||
-      type.getElementType() != wanted.getElementType())
+      type.getElementType() != wanted.getElementType() ||
+      (memref && !memref.getLayout().isIdentity()))
     return emitOpError("must have type ") << wanted << ", got " << type;
   return success();
 }
@@ -1047,10 +1062,10 @@ LogicalResult PackedMatmulOp::verify() {
   if (failed(verifySameSize(*this, b.getDimSize(2), "rows of a panel",
                             sizeOf(getA(), 1), "columns of a")))
     return failure();
-  // packed_matmul_c3
-  if (int64_t(getTileRows()) < 1)
-    return emitOpError("tile_rows must be at least 1, got ")
-           << int64_t(getTileRows());
+  // packed_matmul_c3: there is a kernel for every number of rows up to it.
+  if (int64_t rows = getTileRows(); rows < 1 || rows > kMaxTileRows)
+    return emitOpError("tile_rows must be in [1, ")
+           << kMaxTileRows << "], got " << rows;
   // packed_matmul_c4
   if (!getTiles().empty() &&
       (getTiles().size() != 2 || shapeOf(getTiles()[0]).size() != 2 ||

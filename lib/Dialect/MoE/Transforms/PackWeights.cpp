@@ -21,6 +21,9 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
+/// Most f32 lanes of a vector; a panel is at most twice as wide.
+static constexpr int64_t kMaxLanes = 64;
+
 namespace {
 /// One product to be packed.
 struct Product {
@@ -35,7 +38,13 @@ public:
 
   void run() {
     SmallVector<Product> products;
-    module.walk([&](Operation *op) {
+    module.walk<WalkOrder::PreOrder>([&](Operation *op) {
+      // The parameters of a nested module are not ours.
+      if (op != module && isa<ModuleOp>(op))
+        return WalkResult::skip();
+      auto kernel = dyn_cast<DestinationOpInterface>(op);
+      if (!kernel || op->getNumResults() == 0) // on memrefs
+        return WalkResult::advance();
       TypeSwitch<Operation *>(op)
           .Case([&](nn::LinearOp linear) {
             products.push_back({op, {linear.getWeight()}});
@@ -46,6 +55,7 @@ public:
           .Case([&](GroupedMatmulOp matmul) {
             products.push_back({op, llvm::to_vector(matmul.getBs())});
           });
+      return WalkResult::advance();
     });
     for (Product &product : products) {
       auto opts =
@@ -76,12 +86,11 @@ private:
   /// The packed parameter for `symbols`; one for each distinct tuple.
   FlatSymbolRefAttr getParameter(SmallVector<ParameterOp> originals,
                                  PanelsAttr panels) {
-    std::string key;
-    llvm::raw_string_ostream os(key);
+    SmallVector<Attribute> key{panels};
     for (ParameterOp original : originals)
-      os << original.getSymName() << '+';
-    os << panels;
-    FlatSymbolRefAttr &reference = parameters[key];
+      key.push_back(original.getSymNameAttr());
+    FlatSymbolRefAttr &reference =
+        parameters[ArrayAttr::get(module.getContext(), key)];
     if (reference)
       return reference;
     RankedTensorType type = originals[0].getTensorType();
@@ -104,7 +113,8 @@ private:
     auto packed = ParameterOp::create(
         b, originals[0].getLoc(),
         b.getStringAttr(originals[0].getSymName() + ".packed"),
-        TypeAttr::get(packedType), b.getArrayAttr(sources), panels);
+        TypeAttr::get(packedType), b.getArrayAttr(sources), panels,
+        /*pack=*/FlatSymbolRefAttr());
     symbols.insert(packed); // makes the name unique
     return reference = FlatSymbolRefAttr::get(packed);
   }
@@ -139,6 +149,11 @@ private:
       if (!cast<RankedTensorType>(matrix.getType()).hasStaticShape() ||
           matrix.getType() != product.matrices[0].getType())
         return why = "matrices differ in type or have dynamic sizes", Value();
+    if (int64_t(product.matrices.size()) > kMaxPanelVectors)
+      return why = "there are more matrices than a panel holds", Value();
+    if (cast<RankedTensorType>(product.matrices[0].getType())
+            .getNumElements() == 0)
+      return why = "the matrices have no elements", Value();
     PanelsAttr panels = getPanels(product);
     auto func = product.op->getParentOfType<func::FuncOp>();
     if (!isa<BlockArgument>(product.matrices[0])) {
@@ -298,7 +313,8 @@ private:
   ModuleOp module;
   SymbolTable symbols;
   int64_t lanes, tileRows;
-  llvm::StringMap<FlatSymbolRefAttr> parameters;
+  /// By panels and names of the originals; looked up only.
+  llvm::DenseMap<Attribute, FlatSymbolRefAttr> parameters;
   using Key = std::tuple<Operation *, SmallVector<unsigned>, Attribute>;
   struct Less {
     bool operator()(const Key &x, const Key &y) const {
@@ -315,8 +331,11 @@ private:
 struct PackWeightsPass : moe::impl::MoEPackWeightsBase<PackWeightsPass> {
   using MoEPackWeightsBase::MoEPackWeightsBase;
   void runOnOperation() override {
-    if (lanes < 1 || tileRows < 1) {
-      getOperation().emitError("lanes and tile-rows must be at least 1");
+    if (lanes < 1 || lanes > kMaxLanes || tileRows < 1 ||
+        tileRows > kMaxTileRows) {
+      getOperation().emitError("lanes must be in [1, ")
+          << kMaxLanes << "] and tile-rows in [1, " << kMaxTileRows << "], got "
+          << lanes.getValue() << " and " << tileRows.getValue();
       return signalPassFailure();
     }
     Packer(getOperation(), lanes, tileRows).run();

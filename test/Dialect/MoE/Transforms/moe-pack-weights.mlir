@@ -95,3 +95,67 @@ func.func @tied_embeddings(%ids: tensor<?x?xi64>) -> tensor<?x9xf32> {
   %y = nn.linear %x, %w : tensor<?x3xf32>, tensor<9x3xf32> -> tensor<?x9xf32>
   return %y : tensor<?x9xf32>
 }
+
+// The names of matrices may have any letters: these are two packings.
+// CHECK: moe.parameter @"a+.packed"
+// CHECK: moe.parameter @a.packed
+moe.parameter @"a+" : tensor<1x4x4xf32> from [#moe.source<"a.0", tensor<4x4xf32>, first = 0, count = 1, part = 0>]
+moe.parameter @b : tensor<1x4x4xf32> from [#moe.source<"b.0", tensor<4x4xf32>, first = 0, count = 1, part = 0>]
+moe.parameter @a : tensor<1x4x4xf32> from [#moe.source<"a.1", tensor<4x4xf32>, first = 0, count = 1, part = 0>]
+moe.parameter @"+b" : tensor<1x4x4xf32> from [#moe.source<"b.1", tensor<4x4xf32>, first = 0, count = 1, part = 0>]
+// CHECK-LABEL: func @plus
+// CHECK:         moe.parameter_ref @"a+.packed"
+// CHECK:         moe.parameter_ref @a.packed
+func.func @plus(%x: tensor<?x4xf32>, %o: tensor<2xi32>) -> tensor<?x4xf32> {
+  %a0 = moe.parameter_ref @"a+" : tensor<1x4x4xf32>
+  %b0 = moe.parameter_ref @b : tensor<1x4x4xf32>
+  %a1 = moe.parameter_ref @a : tensor<1x4x4xf32>
+  %b1 = moe.parameter_ref @"+b" : tensor<1x4x4xf32>
+  %y = moe.grouped_matmul %x groups(%o : tensor<2xi32>)
+      weights(%a0, %b0 : tensor<1x4x4xf32>, tensor<1x4x4xf32>)
+      : tensor<?x4xf32> -> tensor<?x4xf32> {
+  ^bb0(%p: f32, %q: f32):
+    %r = nn.mul %p, %q : f32
+    moe.yield %r : f32
+  }
+  %z = moe.grouped_matmul %y groups(%o : tensor<2xi32>)
+      weights(%a1, %b1 : tensor<1x4x4xf32>, tensor<1x4x4xf32>)
+      : tensor<?x4xf32> -> tensor<?x4xf32> {
+  ^bb0(%p: f32, %q: f32):
+    %r = nn.mul %p, %q : f32
+    moe.yield %r : f32
+  }
+  return %z : tensor<?x4xf32>
+}
+
+// Products on memrefs and those of nested modules are left alone.
+// CHECK-LABEL: func @memrefs
+// CHECK:         nn.linear
+func.func @memrefs(%x: memref<?x3xf32>, %w: memref<5x3xf32>, %o: memref<?x5xf32>) {
+  nn.linear %x, %w outs(%o : memref<?x5xf32>) : memref<?x3xf32>, memref<5x3xf32>
+  return
+}
+// CHECK-LABEL: module @nested
+// CHECK:         nn.linear
+module @nested {
+  moe.parameter @w : tensor<5x3xf32> from [#moe.source<"w", tensor<5x3xf32>, first = 0, count = 5, part = 0>]
+  func.func @linear(%x: tensor<?x3xf32>) -> tensor<?x5xf32> {
+    %w = moe.parameter_ref @w : tensor<5x3xf32>
+    %y = nn.linear %x, %w : tensor<?x3xf32>, tensor<5x3xf32> -> tensor<?x5xf32>
+    return %y : tensor<?x5xf32>
+  }
+}
+
+// A function that calls itself hands its argument on: no parameter there.
+// CHECK-LABEL: func private @recursive
+// CHECK:         nn.linear
+func.func private @recursive(%x: tensor<?x3xf32>, %w: tensor<3x3xf32>, %c: i1) -> tensor<?x3xf32> {
+  %y = nn.linear %x, %w : tensor<?x3xf32>, tensor<3x3xf32> -> tensor<?x3xf32>
+  %z = scf.if %c -> tensor<?x3xf32> {
+    %r = func.call @recursive(%y, %w, %c) : (tensor<?x3xf32>, tensor<3x3xf32>, i1) -> tensor<?x3xf32>
+    scf.yield %r : tensor<?x3xf32>
+  } else {
+    scf.yield %y : tensor<?x3xf32>
+  }
+  return %z : tensor<?x3xf32>
+}

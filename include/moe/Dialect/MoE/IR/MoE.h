@@ -31,6 +31,10 @@ class Interpreter;
 #include "moe/Dialect/MoE/IR/MoEOps.h.inc"
 
 namespace mlir::moe {
+/// Most vectors in a row of a panel, and most rows of a tile: kernels are
+/// straight-line code in both.
+constexpr int64_t kMaxPanelVectors = 64, kMaxTileRows = 64;
+
 /// The verifier of DestinationOpInterface: tensors or memrefs but no mixture,
 /// and outputs of the types that the op asks for.
 LogicalResult verifyDestinationOp(DestinationOpInterface op);

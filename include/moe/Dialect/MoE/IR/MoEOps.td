@@ -372,12 +372,13 @@ def MoE_YieldOp : MoE_Op<"yield", [Pure, ReturnLike, Terminator,
 //===----------------------------------------------------------------------===//
 
 def MoE_ParameterOp : MoE_Op<"parameter", [
-    Symbol, HasParent<"::mlir::ModuleOp">]> {
+    Symbol, HasParent<"::mlir::ModuleOp">,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A weight that is bound when the compiled model is loaded";
   let description = [{
     Names the checkpoint tensors that make up a weight; its values are nowhere
-    in the IR. Without `panels` the sources lie one after another. Spec:
-    moe.parameter.
+    in the IR. Without `panels` the sources lie one after another. With `pack`,
+    a function lays them out when they are loaded. Spec: moe.parameter.
     ```mlir
     moe.parameter @experts.up : tensor<2x6x4xbf16> from [
         #moe.source<"experts.0.up.weight", tensor<6x4xbf16>, first = 0,
@@ -389,9 +390,11 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
   let arguments = (ins SymbolNameAttr:$sym_name,
                        TypeAttrOf<AnyStaticShapeTensor>:$type,
                        TypedArrayAttrBase<MoE_SourceAttr, "sources">:$sources,
-                       OptionalAttr<MoE_PanelsAttr>:$panels);
+                       OptionalAttr<MoE_PanelsAttr>:$panels,
+                       OptionalAttr<FlatSymbolRefAttr>:$pack);
   let assemblyFormat = [{
-    $sym_name `:` $type `from` $sources (`panels` `` $panels^)? attr-dict
+    $sym_name `:` $type `from` $sources (`panels` `` $panels^)?
+        (`pack` `=` $pack^)? attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
