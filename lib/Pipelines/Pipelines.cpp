@@ -28,7 +28,9 @@ std::string moe::getCPUPipelineText(const CPUPipelineOptions &options) {
   std::vector<std::string> passes;
   auto add = [&](const llvm::Twine &pass) { passes.push_back(pass.str()); };
 
-  // Level 1: what the model says.
+  // Level 1: what the model says. What nothing calls need not be possible to
+  // lower.
+  add("symbol-dce");
   add("moe-expand-routing");
   add("canonicalize");
   add("cse");
@@ -97,11 +99,14 @@ void moe::buildCPUPipeline(OpPassManager &pm,
 }
 
 namespace {
+enum Level { V3 = 3, V4 = 4 };
+
 struct CPUPipelineFlags : PassPipelineOptions<CPUPipelineFlags> {
-  Option<unsigned> level{*this, "level",
-                         llvm::cl::desc("x86-64 level that shapes the kernels: "
-                                        "3 or 4"),
-                         llvm::cl::init(3)};
+  Option<Level> level{
+      *this, "level", llvm::cl::desc("x86-64 level that shapes the kernels"),
+      llvm::cl::init(V3),
+      llvm::cl::values(clEnumValN(V3, "3", "8 lanes, tiles of 6 rows"),
+                       clEnumValN(V4, "4", "16 lanes, tiles of 12 rows"))};
   Option<unsigned> optLevel{
       *this, "opt",
       llvm::cl::desc("0: no fusion, no packing, plain loops; else all"),

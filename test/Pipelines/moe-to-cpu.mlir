@@ -3,6 +3,9 @@
 // RUN: moe-opt %s --moe-to-cpu="level=3 opt=0" | FileCheck %s --check-prefix=PLAIN
 // RUN: moe-opt %s --moe-to-cpu="level=3" --dump-pass-pipeline -o %t 2>&1 | FileCheck %s --check-prefix=TEXT
 
+// RUN: not moe-opt %s --moe-to-cpu="level=5" 2>&1 | FileCheck %s --check-prefix=LEVEL
+
+// LEVEL: for the --level option: Cannot find option named '5'!
 // TEXT: moe-expand-layer
 // TEXT: moe-pack-weights{lanes=8 tile-rows=6}
 
@@ -24,4 +27,10 @@ func.func @f(%x: tensor<?x3xf32> {moe.name = "x", moe.shape = ["T", 3]})
   %w = moe.parameter_ref @w : tensor<4x3xf32>
   %y = nn.linear %x, %w : tensor<?x3xf32>, tensor<4x3xf32> -> tensor<?x4xf32>
   return %y : tensor<?x4xf32>
+}
+
+// Nothing calls it, so that it returns a buffer is no error.
+func.func private @unused(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
+  %y = nn.silu %x : tensor<?x3xf32>
+  return %y : tensor<?x3xf32>
 }
