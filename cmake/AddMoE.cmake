@@ -1,16 +1,21 @@
+# What --version of every tool prints.
+execute_process(
+  COMMAND git -C ${PROJECT_SOURCE_DIR} rev-parse --short=12 HEAD
+  OUTPUT_VARIABLE MOE_COMMIT
+  OUTPUT_STRIP_TRAILING_WHITESPACE
+  ERROR_QUIET
+  RESULT_VARIABLE MOE_COMMIT_RESULT)
+if(NOT MOE_COMMIT_RESULT EQUAL 0 OR MOE_COMMIT STREQUAL "")
+  set(MOE_COMMIT unknown)
+endif()
+
 # add_moe_library(NAME source... DEPENDS tablegen-target...)
 #
 # A room of the compiler: an object library that becomes part of libMoE.so.
 # Nothing links the rooms one by one, so there is one copy of every TypeID.
 function(add_moe_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
-  set(sources)
-  foreach(source ${ARG_UNPARSED_ARGUMENTS})
-    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
-      list(APPEND sources ${source})
-    endif()
-  endforeach()
-  add_library(${name} OBJECT ${sources})
+  add_library(${name} OBJECT ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(${name} PRIVATE
     ${PROJECT_SOURCE_DIR}/runtime/include ${PROJECT_SOURCE_DIR}/runtime/src)
@@ -28,5 +33,10 @@ endfunction()
 function(add_moe_tool name)
   add_llvm_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE MoE)
-  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS OFF)
+  target_compile_definitions(${name} PRIVATE
+    MOE_VERSION="${PROJECT_VERSION}" MOE_COMMIT="${MOE_COMMIT}")
+  set_target_properties(${name} PROPERTIES
+    ENABLE_EXPORTS OFF
+    INSTALL_RPATH "$ORIGIN/../lib;${LLVM_LIBRARY_DIR}")
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
