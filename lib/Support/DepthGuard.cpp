@@ -1,4 +1,4 @@
-//===- DepthGuard.cpp - Refuse text that nests too deeply -----------------===//
+//===- DepthGuard.cpp - Refuse text that a parser cannot bear -------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #include "moe/Support/DepthGuard.h"
@@ -7,11 +7,34 @@
 
 using namespace mlir;
 
-std::optional<std::string>
-moe::findTooDeepNesting(llvm::MemoryBufferRef buffer) {
+static bool isControlCharacter(char c) {
+  return (static_cast<unsigned char>(c) < ' ' && c != '\t' && c != '\n' &&
+          c != '\r') ||
+         c == '\x7f';
+}
+
+static StringRef takeName(StringRef text) {
+  return text.take_while([](char c) {
+    return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
+  });
+}
+
+std::optional<std::string> moe::findUnsafeText(llvm::MemoryBufferRef buffer) {
   StringRef text = buffer.getBuffer();
   if (text.starts_with("ML\xefR"))
     return std::nullopt;
+  auto complain = [&](int64_t line, const Twine &what) {
+    return (buffer.getBufferIdentifier() + ":" + Twine(line) + ": " + what)
+        .str();
+  };
+  // A diagnostic shows the line as it is.
+  if (const char *bad = llvm::find_if(text, isControlCharacter);
+      bad != text.end())
+    return complain(text.take_front(bad - text.begin()).count('\n') + 1,
+                    "control character 0x" +
+                        llvm::utohexstr(static_cast<unsigned char>(*bad),
+                                        /*LowerCase=*/true, /*Width=*/2) +
+                        ", expected text or bytecode");
   // Open brackets: {, (, [, <. Text that closes too many is the parser's.
   int64_t braces = 0, parens = 0, squares = 0, angles = 0, minuses = 0;
   int64_t line = 1;
@@ -19,11 +42,17 @@ moe::findTooDeepNesting(llvm::MemoryBufferRef buffer) {
   llvm::StringMap<int64_t> aliases;
   StringRef alias;
   int64_t aliasDepth = 0;
+  // How much of `array` `<` came last.
+  int arrayTokens = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     char next = i + 1 < text.size() ? text[i + 1] : '\0';
     int64_t nested = 0;
     if (text[i] != '-' && text[i] != ' ' && text[i] != '\n')
       minuses = 0;
+    if (text[i] == '!' && arrayTokens == 2)
+      return complain(line, "alias in an array, expected the element type");
+    if (!llvm::isSpace(text[i]) && text[i] != '/' && !llvm::isAlpha(text[i]))
+      arrayTokens = text[i] == '<' && arrayTokens == 1 ? 2 : 0;
     switch (text[i]) {
     case '\n':
       ++line;
@@ -75,12 +104,7 @@ moe::findTooDeepNesting(llvm::MemoryBufferRef buffer) {
       break;
     case '!':
     case '#': {
-      StringRef name = text.substr(i).take_front(
-          1 + text.substr(i + 1)
-                  .take_while([](char c) {
-                    return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
-                  })
-                  .size());
+      StringRef name = text.substr(i, 1 + takeName(text.substr(i + 1)).size());
       i += name.size() - 1;
       nested = braces + parens + squares + angles + aliases.lookup(name);
       if (text.substr(i + 1).ltrim(" \t").starts_with("=")) {
@@ -92,6 +116,22 @@ moe::findTooDeepNesting(llvm::MemoryBufferRef buffer) {
       break;
     }
     default:
+      if (llvm::isAlpha(text[i])) {
+        StringRef name = takeName(text.substr(i));
+        // The parser takes it for an integer type with a width, and ends.
+        if (name == "index" && arrayTokens == 2)
+          return complain(line, "array of index, expected integers of a width "
+                                "or floats");
+        arrayTokens = name == "array";
+        i += name.size() - 1;
+      } else if (llvm::isDigit(text[i])) {
+        StringRef number = text.substr(i).take_while(llvm::isAlnum);
+        if (number.size() > kMaxNumberLength)
+          return complain(line, "number of " + Twine(number.size()) +
+                                    " digits, expected at most " +
+                                    Twine(kMaxNumberLength));
+        i += number.size() - 1;
+      }
       break;
     }
     nested = std::max(nested, braces + parens + squares + angles);
@@ -99,10 +139,11 @@ moe::findTooDeepNesting(llvm::MemoryBufferRef buffer) {
     bool deepBraces = braces > kMaxBraceDepth;
     if (deepBraces || parens + squares + angles > kMaxBracketDepth ||
         minuses > kMaxBracketDepth || nested > kMaxBracketDepth)
-      return (buffer.getBufferIdentifier() + ":" + Twine(line) + ": " +
-              (deepBraces ? "braces" : "brackets") + " nest deeper than " +
-              Twine(deepBraces ? kMaxBraceDepth : kMaxBracketDepth) + " levels")
-          .str();
+      return complain(
+          line, Twine(deepBraces ? "braces" : "brackets") +
+                    " nest deeper than " +
+                    Twine(deepBraces ? kMaxBraceDepth : kMaxBracketDepth) +
+                    " levels");
   }
   return std::nullopt;
 }

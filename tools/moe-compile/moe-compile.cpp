@@ -11,10 +11,11 @@
 #include "mlir/Tools/Plugins/PassPlugin.h"
 #include "moe/Import/Import.h"
 #include "moe/RegisterAll.h"
-#include "moe/Support/DepthGuard.h"
+#include "moe/Support/CommandLine.h"
+#include "moe/Support/SafeErrors.h"
+#include "moe/Support/SourceText.h"
 #include "moe/Target/AtomicFile.h"
 #include "moe/Target/Compile.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -23,7 +24,6 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Regex.h"
 #include "llvm/Support/SourceMgr.h"
-#include <csignal>
 #include <unistd.h>
 
 using namespace mlir;
@@ -139,7 +139,7 @@ static constexpr char kOverview[] =
 //===----------------------------------------------------------------------===//
 
 static int fail(const Twine &text, ExitCode code = kFailed) {
-  llvm::errs() << "error: " << text << "\n";
+  printError(text);
   return code;
 }
 
@@ -156,33 +156,8 @@ static int fail(llvm::Error error) {
   return code;
 }
 
-/// Flushes standard output; a stream that failed would end the process.
-static int finishOutput() {
-  llvm::outs().flush();
-  if (!llvm::outs().has_error())
-    return kDone;
-  std::string reason = llvm::outs().error().message();
-  llvm::outs().clear_error();
-  return fail("standard output: cannot write: " + reason);
-}
-
 static void printVersion(raw_ostream &os) {
   os << "moe-compile: " << getCompilerVersion() << ", commit " MOE_COMMIT "\n";
-}
-
-/// What LLVM's parser of command lines says, as one line of ours.
-static std::string rewordUsageError(StringRef text, StringRef program) {
-  SmallVector<StringRef> lines;
-  text.split(lines, '\n', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
-  StringRef first = lines.empty() ? "wrong command line" : lines.front();
-  first.consume_front(program);
-  first.consume_front("moe-compile");
-  first.consume_front(": ");
-  auto [what, advice] = first.split("  Try: ");
-  std::string result = what.rtrim(".!").str();
-  if (!result.empty())
-    result[0] = llvm::toLower(result[0]);
-  return result + ", see moe-compile --help";
 }
 
 //===----------------------------------------------------------------------===//
@@ -303,21 +278,6 @@ static int loadPlugins(const Command &command, DialectRegistry &registry) {
   return kDone;
 }
 
-/// Reads text or bytecode into `sources`.
-static int readText(StringRef path, llvm::SourceMgr &sources) {
-  fs::file_status status;
-  if (path != "-" && !fs::status(path, status) &&
-      status.type() != fs::file_type::regular_file)
-    return fail(path + ": is neither a directory nor a regular file");
-  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
-  if (!buffer)
-    return fail(path + ": cannot open: " + buffer.getError().message());
-  if (std::optional<std::string> fault = findTooDeepNesting(**buffer))
-    return fail(*fault);
-  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-  return kDone;
-}
-
 static int readModel(const Command &command, MLIRContext &context,
                      llvm::SourceMgr &sources, OwningOpRef<ModuleOp> &module) {
   if (fs::is_directory(command.model)) {
@@ -329,8 +289,11 @@ static int readModel(const Command &command, MLIRContext &context,
     module = std::move(*imported);
     return kDone;
   }
-  if (int code = readText(command.model, sources))
-    return code;
+  llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> buffer =
+      readSourceText(command.model);
+  if (!buffer)
+    return fail(buffer.takeError());
+  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
   module = parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
   return module ? kDone : kFailed; // the reason was printed
 }
@@ -362,32 +325,24 @@ static int compile(Command &command, DialectRegistry &registry) {
   if (int code = enableRemarks(command, context))
     return code;
   llvm::SourceMgr sources;
-  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  SafeErrors errors;
+  SourceMgrDiagnosticHandler diagnostics(sources, &context, errors);
   OwningOpRef<ModuleOp> module;
   if (int code = readModel(command, context, sources, module))
     return code;
   SmallVector<char, 0> bytes;
   if (llvm::Error error = compileModule(*module, command.compile, bytes))
     return fail(std::move(error));
-  if (int code = finishOutput()) // what passes printed
-    return code;
+  if (!flushStandardOutput()) // what passes printed
+    return kFailed;
   if (llvm::Error error = writeFileAtomically(
           command.output, bytes, command.compile.emit == EmitKind::Lib))
     return fail(std::move(error));
   return kDone;
 }
 
-/// LLVM's own --help and --version end the process without a look at whether
-/// anybody got the text.
-static void checkOutputAtExit() {
-  if (int code = finishOutput())
-    _exit(code);
-}
-
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  signal(SIGXFSZ, SIG_IGN); // write() fails instead
-  signal(SIGPIPE, SIG_IGN);
   // Variables that the linker obeys: one would write files, another would
   // change the output.
   for (const char *name : {"LLD_REPRODUCE", "LLD_VERSION", "LLD_IN_TEST"})
@@ -400,12 +355,9 @@ int main(int argc, char **argv) {
   registerDefaultTimingManagerCLOptions();
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter(printVersion);
-  (void)llvm::outs(); // made before, so destroyed after
-  std::atexit(checkOutputAtExit);
-  std::string usage;
-  llvm::raw_string_ostream usageStream(usage);
-  if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &usageStream))
-    return fail(rewordUsageError(usage, argv[0]), kBadUsage);
+  std::string error;
+  if (!parseCommandLine(argc, argv, kOverview, error))
+    return fail(error, kBadUsage);
 
   Command command;
   if (int code = readCommand(command))

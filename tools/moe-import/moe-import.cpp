@@ -3,8 +3,8 @@
 //===----------------------------------------------------------------------===//
 #include "mlir/IR/MLIRContext.h"
 #include "moe/Import/Import.h"
+#include "moe/Support/CommandLine.h"
 #include "moe/Target/AtomicFile.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/InitLLVM.h"
@@ -46,19 +46,8 @@ static cl::opt<std::string>
                 cl::value_desc("json"), cl::ValueOptional, cl::cat(category));
 
 static int fail(const Twine &text, ExitCode code) {
-  llvm::errs() << "error: " << text << "\n";
+  printError(text);
   return code;
-}
-
-/// The command line parser's complaint, as one line without the tool's name.
-static std::string toOneLine(StringRef usage) {
-  std::string line;
-  for (StringRef part : llvm::split(usage.trim(), '\n')) {
-    if (auto [tool, text] = part.split(": "); tool.ends_with("moe-import"))
-      part = text;
-    line += (line.empty() ? "" : "; ") + part.rtrim(".! ").str();
-  }
-  return line.empty() ? "wrong command line, see moe-import --help" : line;
 }
 
 /// Writes what `print` prints to the file, or to standard output for "-".
@@ -78,17 +67,15 @@ int main(int argc, char **argv) {
     os << "moe-import " MOE_VERSION " (commit " MOE_COMMIT ", LLVM "
        << LLVM_VERSION_STRING << ")\n";
   });
-  std::string usage;
-  llvm::raw_string_ostream usageStream(usage);
-  if (!cl::ParseCommandLineOptions(
+  std::string error;
+  if (!parseCommandLine(
           argc, argv,
           "Turns a model directory into MLIR of the moe and nn dialects: a "
           "Hugging Face\ncheckpoint or a layer description. Weights are named, "
           "not copied.\n\n"
           "Example: moe-import models/demo -o demo.mlir\n",
-          &usageStream)) {
-    return fail(toOneLine(usage), kBadUsage);
-  }
+          error))
+    return fail(error, kBadUsage);
   for (const cl::opt<std::string> *list : {&listModels, &listTensors})
     if (!list->getValue().empty() && list->getValue() != "json")
       return fail("--" + list->ArgStr + " is '" + list->getValue() +
@@ -103,7 +90,6 @@ int main(int argc, char **argv) {
   bool onlyPrints = dryRun || listTensors.getNumOccurrences();
   if (outputFile.empty() && !onlyPrints)
     return fail("no output, expected -o FILE", kBadUsage);
-  std::string error;
   FailureOr<ImportWeights> source = parseImportWeights(weights, error);
   if (failed(source))
     return fail("--weights: " + error, kBadUsage);

@@ -8,13 +8,13 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
-#include "mlir/Support/FileUtilities.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "moe/Interpreter/Driver.h"
 #include "moe/RegisterAll.h"
-#include "moe/Support/DepthGuard.h"
+#include "moe/Support/CommandLine.h"
+#include "moe/Support/SafeErrors.h"
+#include "moe/Support/SourceText.h"
 #include "moe/Target/AtomicFile.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
@@ -68,17 +68,8 @@ static cl::opt<std::string>
                            "rounded to f32, or double precision"));
 
 static int fail(const Twine &message, int code = 1) {
-  llvm::errs() << "error: " << message << "\n";
+  moe::printError(message);
   return code;
-}
-
-/// What LLVM says about a wrong command line, as one line of ours.
-static std::string toOneLine(StringRef usage) {
-  std::string line = usage.split('\n').first.split(": ").second.str();
-  if (line.empty())
-    return "wrong command line, see moe-opt --help";
-  line.front() = llvm::toLower(line.front());
-  return StringRef(line).split(".  Try: ").first.str();
 }
 
 /// Reads the interpreter's flags; false after an error.
@@ -112,7 +103,8 @@ static int runInterpreter(std::unique_ptr<llvm::MemoryBuffer> buffer,
   context.allowUnregisteredDialects(config.shouldAllowUnregisteredDialects());
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
-  SourceMgrDiagnosticHandler handler(sources, &context);
+  moe::SafeErrors errors;
+  SourceMgrDiagnosticHandler handler(sources, &context, errors);
   OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, &context);
   if (!module)
     return 1;
@@ -121,6 +113,34 @@ static int runInterpreter(std::unique_ptr<llvm::MemoryBuffer> buffer,
       failed(config.setupPassPipeline(pm)) || failed(pm.run(*module)))
     return 1;
   return moe::interpretModule(*module, options);
+}
+
+/// MlirOptMain() prints to the terminal what the input's names hold, and lines
+/// of any length; so what does not parse ends here. What is meant not to parse,
+/// or only in parts, passes.
+static bool canParse(const llvm::MemoryBuffer &buffer,
+                     DialectRegistry &registry,
+                     const MlirOptMainConfig &config) {
+  if (config.shouldVerifyDiagnostics() || config.shouldRunReproducer() ||
+      !config.inputSplitMarker().empty() || !config.getIrdlFile().empty())
+    return true;
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.allowUnregisteredDialects(config.shouldAllowUnregisteredDialects());
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(
+      llvm::MemoryBuffer::getMemBuffer(buffer.getMemBufferRef()),
+      llvm::SMLoc());
+  // A warning of what parses comes once, from the parser proper.
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  SourceMgrDiagnosticHandler handler(sources, &context, os);
+  ParserConfig parser(&context);
+  if (config.shouldUseExplicitModule()
+          ? bool(parseSourceFile(sources, parser))
+          : bool(parseSourceFile<ModuleOp>(sources, parser)))
+    return true;
+  moe::SafeErrors() << text;
+  return false;
 }
 
 int main(int argc, char **argv) {
@@ -134,10 +154,9 @@ int main(int argc, char **argv) {
     os << "moe-opt " MOE_VERSION " (commit " MOE_COMMIT ", LLVM "
        << LLVM_VERSION_STRING << ")\n";
   });
-  std::string usage;
-  llvm::raw_string_ostream usageStream(usage);
-  if (!cl::ParseCommandLineOptions(argc, argv, header, &usageStream))
-    return fail(toOneLine(usage), 2);
+  std::string error;
+  if (!moe::parseCommandLine(argc, argv, header, error))
+    return fail(error, 2);
   if (interpret.empty()) {
     for (cl::Option *option : std::initializer_list<cl::Option *>{
              &input, &params, &output, &expect, &relativeTolerance,
@@ -158,24 +177,19 @@ int main(int argc, char **argv) {
     printRegisteredPasses();
     return 0;
   }
-  std::string error;
-  std::unique_ptr<llvm::MemoryBuffer> buffer = openInputFile(inputFile, &error);
-  if (!buffer)
-    return fail(error);
-  if (std::optional<std::string> message =
-          moe::findTooDeepNesting(buffer->getMemBufferRef()))
-    return fail(*message);
+  llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> source =
+      moe::readSourceText(inputFile);
+  if (!source)
+    return fail(llvm::toString(source.takeError()));
+  std::unique_ptr<llvm::MemoryBuffer> buffer = std::move(*source);
   if (!interpret.empty())
     return runInterpreter(std::move(buffer), registry, config, options);
+  if (!canParse(*buffer, registry, config))
+    return 1;
   if (outputFile == "-") {
     bool done = succeeded(
         MlirOptMain(llvm::outs(), std::move(buffer), registry, config));
-    llvm::outs().flush();
-    if (llvm::outs().has_error()) {
-      llvm::outs().clear_error();
-      return fail("cannot write to standard output");
-    }
-    return done ? 0 : 1;
+    return moe::flushStandardOutput() && done ? 0 : 1;
   }
   // The whole file or none.
   std::string text;

@@ -1,4 +1,4 @@
-//===- DepthGuard.h - Refuse text that nests too deeply ---------*- C++ -*-===//
+//===- DepthGuard.h - Refuse text that a parser cannot bear -----*- C++ -*-===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #ifndef MOE_SUPPORT_DEPTHGUARD_H
@@ -13,10 +13,15 @@ namespace mlir::moe {
 /// recursive and overflows the stack from some 2000 and 4000 on.
 inline constexpr int64_t kMaxBraceDepth = 256, kMaxBracketDepth = 1000;
 
-/// Scans MLIR text before it is parsed: brackets outside of strings and
-/// comments, and runs of unary minus. Nothing if parsing is safe, else an error
-/// message with file, line and limit. Bytecode passes.
-std::optional<std::string> findTooDeepNesting(llvm::MemoryBufferRef buffer);
+/// Most digits in a row; the parser's time grows with the square of it.
+inline constexpr size_t kMaxNumberLength = 4096;
+
+/// Scans MLIR text before it is parsed: for brackets, outside of strings and
+/// comments, and runs of unary minus that nest too deeply; for numbers that are
+/// too long; for control characters, which a diagnostic would print; and for
+/// `array<index: ...>`, at which MLIR's parser crashes. Nothing if parsing is
+/// safe, else an error message with file and line. Bytecode passes.
+std::optional<std::string> findUnsafeText(llvm::MemoryBufferRef buffer);
 
 } // namespace mlir::moe
 #endif // MOE_SUPPORT_DEPTHGUARD_H
