@@ -38,12 +38,34 @@ static constexpr int64_t kUnroll = 4;
 static constexpr int64_t kLine = 64;
 
 namespace {
+/// The names of kernels in a module.
+struct Kernels {
+  explicit Kernels(ModuleOp module) : symbols(module) {}
+
+  /// "matmul.N" such that no symbol of the module starts like it.
+  std::string makePrefix() {
+    while (true) {
+      std::string prefix = "matmul." + std::to_string(next++);
+      auto isTaken = [&](Operation &op) {
+        auto name =
+            op.getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName());
+        return name && name.getValue().starts_with(prefix + ".");
+      };
+      if (llvm::none_of(symbols.getOp()->getRegion(0).front(), isTaken))
+        return prefix;
+    }
+  }
+
+  SymbolTable symbols;
+  llvm::StringMap<std::string> prefixes; // by form; looked up only
+  unsigned next = 0;
+};
+
 /// Emits the kernels and the driver of one moe.packed_matmul.
 class Emitter {
 public:
-  Emitter(PackedMatmulOp op, SymbolTable &symbols,
-          llvm::StringMap<std::string> &kernels)
-      : op(op), symbols(symbols), kernels(kernels), panels(op.getPanels()),
+  Emitter(PackedMatmulOp op, Kernels &kernels)
+      : op(op), kernels(kernels), panels(op.getPanels()),
         lanes(panels.getLanes()), vectors(panels.getVectors()),
         parts(panels.getParts()), columns(panels.getColumns()),
         width(lanes * vectors), bType(cast<MemRefType>(op.getB().getType())),
@@ -93,9 +115,9 @@ private:
       flags.useLocalScope();
       inner.print(os, flags);
     }
-    std::string &prefix = kernels[key];
+    std::string &prefix = kernels.prefixes[key];
     if (prefix.empty())
-      prefix = "matmul." + std::to_string(kernels.size() - 1);
+      prefix = kernels.makePrefix();
     return prefix;
   }
 
@@ -141,21 +163,40 @@ private:
                vector, b.getI32IntegerAttr(static_cast<int32_t>(value))));
   }
 
-  /// Columns `column` to `column + lanes` of a row; masked in the last panel.
+  /// `lanes` columns of a row as f32; masked in the last panel, where they are
+  /// f32 in memory.
   Value loadColumns(ImplicitLocOpBuilder &b, Value memref, ValueRange at,
                     Value mask) {
     Type element = cast<MemRefType>(memref.getType()).getElementType();
     VectorType type = vectorOf(element, lanes);
-    Value value;
     if (!mask) {
-      value = vector::LoadOp::create(b, type, memref, at);
-    } else {
-      Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
-      value = vector::MaskedLoadOp::create(b, type, memref, at, mask, zero);
+      Value value = vector::LoadOp::create(b, type, memref, at);
+      return element.isF32()
+                 ? value
+                 : arith::ExtFOp::create(b, f32Vector(), value).getResult();
     }
-    if (!element.isF32())
-      value = arith::ExtFOp::create(b, f32Vector(), value);
-    return value;
+    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(f32Vector()));
+    return vector::MaskedLoadOp::create(b, type, memref, at, mask, zero);
+  }
+
+  /// The bias of vector `v` of a panel. `mask` is that of loadColumns.
+  Value loadBias(ImplicitLocOpBuilder &b, Value bias, Value group, Value column,
+                 int64_t v, Value mask) {
+    Type element = cast<MemRefType>(bias.getType()).getElementType();
+    if (!mask || element.isF32())
+      return loadColumns(b, bias, ValueRange{group, column}, mask);
+    // One by one: few machines load 16-bit elements under a mask, and without
+    // that LLVM would call a library to narrow what it had widened.
+    Value result = arith::ConstantOp::create(b, b.getZeroAttr(f32Vector()));
+    int64_t left = columns % width - v * lanes;
+    for (int64_t lane = 0; lane < std::min(left, lanes); ++lane) {
+      Value at = arith::AddIOp::create(b, column,
+                                       arith::ConstantIndexOp::create(b, lane));
+      Value narrow = memref::LoadOp::create(b, bias, ValueRange{group, at});
+      Value scalar = arith::ExtFOp::create(b, b.getF32Type(), narrow);
+      result = vector::InsertOp::create(b, scalar, result, lane);
+    }
+    return result;
   }
 
   /// Epilogue and stores of all rows. `mask[v]` is null for whole vectors.
@@ -192,8 +233,7 @@ private:
     SmallVector<Value> biasVectors;
     for (Value bias : biases)
       for (int64_t v = 0; v < vectors; ++v)
-        biasVectors.push_back(
-            loadColumns(b, bias, ValueRange{group, at[v]}, masks[v]));
+        biasVectors.push_back(loadBias(b, bias, group, at[v], v, masks[v]));
     Block &epilogue = op.getEpilogue().front();
     for (int64_t r = 0; r < rows; ++r) {
       Value outRow = rowIndices[r], weight;
@@ -264,18 +304,19 @@ private:
   func::FuncOp getKernel(StringRef prefix, int64_t rows, bool prefetch) {
     std::string name =
         (prefix + "." + Twine(rows) + (prefetch ? ".ahead" : "")).str();
-    if (auto known = symbols.lookup<func::FuncOp>(name))
+    if (auto known = kernels.symbols.lookup<func::FuncOp>(name))
       return known;
     SmallVector<Value> operands = getKernelOperands();
     SmallVector<Type> types(ValueRange(operands).getTypes());
     OpBuilder module(op.getContext());
-    module.setInsertionPointToEnd(cast<ModuleOp>(symbols.getOp()).getBody());
+    module.setInsertionPointToEnd(
+        cast<ModuleOp>(kernels.symbols.getOp()).getBody());
     types.append(prefetch ? 6 : 3, module.getIndexType());
     auto func = func::FuncOp::create(module, op.getLoc(), name,
                                      module.getFunctionType(types, {}));
     func.setPrivate();
     func->setAttr("passthrough", module.getStrArrayAttr({"noinline"}));
-    symbols.insert(func);
+    kernels.symbols.insert(func);
     Block &args = *func.addEntryBlock();
     ImplicitLocOpBuilder b(op.getLoc(), module);
     b.setInsertionPointToStart(&args);
@@ -510,8 +551,7 @@ private:
   }
 
   PackedMatmulOp op;
-  SymbolTable &symbols;
-  llvm::StringMap<std::string> &kernels;
+  Kernels &kernels;
   PanelsAttr panels;
   int64_t lanes, vectors, parts, columns, width;
   MemRefType bType;
@@ -521,8 +561,7 @@ private:
 struct LowerPackedMatmulPass
     : moe::impl::LowerPackedMatmulBase<LowerPackedMatmulPass> {
   void runOnOperation() override {
-    SymbolTable symbols(getOperation());
-    llvm::StringMap<std::string> kernels; // looked up only
+    Kernels kernels(getOperation());
     SmallVector<PackedMatmulOp> worklist;
     getOperation().walk([&](PackedMatmulOp op) { worklist.push_back(op); });
     for (PackedMatmulOp op : worklist) {
@@ -532,7 +571,7 @@ struct LowerPackedMatmulPass
                        "one-shot-bufferize first");
         return signalPassFailure();
       }
-      Emitter(op, symbols, kernels).run();
+      Emitter(op, kernels).run();
     }
   }
 };
