@@ -42,7 +42,7 @@ def ConvertKernelsToLoops : Pass<"convert-moe-to-loops", "func::FuncOp"> {
     Option<"sequential", "sequential", "bool", /*default=*/"false",
            "Emit plain loops instead of moe.parallel">];
   let dependentDialects = ["arith::ArithDialect", "math::MathDialect",
-                           "memref::MemRefDialect", "scf::SCFDialect",
-                           "vector::VectorDialect"];
+                           "memref::MemRefDialect", "moe::MoEDialect",
+                           "scf::SCFDialect", "vector::VectorDialect"];
 }
 #endif // MOE_CONVERSION_PASSES_TD

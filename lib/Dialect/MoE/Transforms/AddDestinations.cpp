@@ -35,6 +35,8 @@ static void addDestinations(DestinationOpInterface op) {
 /// A clone of `op` for each use but the first, so that no two results share a
 /// destination.
 static void splitUses(Operation *op) {
+  if (op->use_empty())
+    return;
   OpBuilder b(op);
   SmallVector<OpOperand *> uses;
   for (OpOperand &use : op->getUses())

@@ -40,3 +40,15 @@ func.func @split_shared(%x: tensor<4x3xf32>, %w: tensor<5x3xf32>) -> (tensor<4x5
       : tensor<4x3xf32>, tensor<5x3xf32> -> tensor<4x5xf32>
   return %a, %b : tensor<4x5xf32>, tensor<4x5xf32>
 }
+
+// What nothing uses stays as it is.
+// CHECK-LABEL: func @unused
+// CHECK:         tensor.empty
+// CHECK:         linalg.fill
+// CHECK-NEXT:    return
+func.func @unused() {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4xf32>) -> tensor<4xf32>
+  return
+}

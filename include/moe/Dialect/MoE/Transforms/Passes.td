@@ -84,6 +84,7 @@ def MoEPackWeights : Pass<"moe-pack-weights", "ModuleOp"> {
            "f32 lanes of a vector register">,
     Option<"tileRows", "tile-rows", "int64_t", /*default=*/"6",
            "Most rows that a kernel holds in registers">];
-  let dependentDialects = ["arith::ArithDialect", "tensor::TensorDialect"];
+  let dependentDialects = ["arith::ArithDialect", "moe::MoEDialect",
+                           "tensor::TensorDialect"];
 }
 #endif // MOE_DIALECT_MOE_TRANSFORMS_PASSES_TD
