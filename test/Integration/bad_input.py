@@ -1133,7 +1133,7 @@ def check_outputs(s, i):
             write(earlier, "earlier")
             _, _, err, broken = s.execute(
                 command + [earlier],
-                limits=[(resource.RLIMIT_FSIZE, 100)])
+                limits=[(resource.RLIMIT_FSIZE, 1000)])
             if not err.startswith("error: ") or err.count("\n") != 1:
                 broken.append("not one error line")
             if read(earlier) != b"earlier":
