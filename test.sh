@@ -103,6 +103,29 @@ ctest --test-dir "$build_dir" "${ctest_options[@]}" \
   --output-junit "$PWD/$results/unit.xml" || status=$?
 runners+=("unit=ctest:$status:$results/unit.xml")
 
+# The runtime is built once more for each sanitizer: it is small, has threads,
+# and reads what strangers wrote. (The whole tree: cmake --preset sanitize.)
+run_sanitized() {
+  local name=$1 folder=$build_dir/runtime-$1 status=0
+  {
+    cmake -S runtime -B "$folder" -G Ninja -DCMAKE_C_COMPILER=clang-22 \
+      -DCMAKE_CXX_COMPILER=clang++-22 -DMOE_RT_SANITIZE="$1" \
+      >"$folder.log" 2>&1 &&
+      ninja -C "$folder" -j "$jobs" >>"$folder.log" 2>&1 ||
+      { tail -n 25 "$folder.log" >&2 && false; }
+  } && ctest --test-dir "$folder" "${ctest_options[@]}" \
+    --output-junit "$PWD/$results/$name.xml" || status=$?
+  runners+=("$name=ctest:$status:$results/$name.xml")
+}
+stage sanitize
+case ${filter:-runtime} in
+*runtime*)
+  echo "-- the runtime under sanitizers"
+  run_sanitized address
+  run_sanitized thread
+  ;;
+esac
+
 stage rest
 print_budget
 options=()
