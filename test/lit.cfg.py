@@ -11,6 +11,10 @@ config.test_source_root = os.path.dirname(__file__)
 config.environment["PATH"] = os.pathsep.join(
     [config.moe_tools_dir, config.llvm_tools_dir, config.environment["PATH"]])
 config.environment["LC_ALL"] = "C"
+# More of Integration/random-*.test than there is time for each time.
+for name in ("MOE_RANDOM_CASES", "MOE_RANDOM_SEED"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
 # Under a sanitizer: LLVM's own code is not built with it and takes memory that
 # ours, inlined, has marked as not in use.
 config.environment["ASAN_OPTIONS"] = "allow_user_poisoning=0"
