@@ -6,7 +6,7 @@ import lit.formats
 config.name = "moe-mlir"
 config.test_format = lit.formats.ShTest(True)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Inputs"]
+config.excludes = ["Inputs", "fuzz"]
 config.test_source_root = os.path.dirname(__file__)
 config.environment["PATH"] = os.pathsep.join(
     [config.moe_tools_dir, config.llvm_tools_dir, config.environment["PATH"]])
@@ -18,6 +18,9 @@ for name in ("MOE_RANDOM_CASES", "MOE_RANDOM_SEED"):
 # Under a sanitizer: LLVM's own code is not built with it and takes memory that
 # ours, inlined, has marked as not in use.
 config.environment["ASAN_OPTIONS"] = "allow_user_poisoning=0"
+# Programs that are built without it cannot link our libraries then.
+if config.moe_sanitized:
+    config.available_features.add("sanitized")
 config.substitutions.append(("%moe_src", config.moe_source_dir))
 config.substitutions.append(("%moe_build", config.moe_binary_dir))
 config.substitutions.append(("%golden", os.path.join(
