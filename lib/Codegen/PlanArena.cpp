@@ -283,7 +283,9 @@ FailureOr<SizeTable::Id> SizeTable::computeDim(Value buffer, int64_t dim) {
                  transpose.getPermutation().getDimPosition(dim));
   if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
     Id product = constant(1);
-    for (int64_t source : collapse.getReassociationIndices()[dim]) {
+    SmallVector<ReassociationIndices> groups =
+        collapse.getReassociationIndices();
+    for (int64_t source : groups[dim]) {
       FailureOr<Id> size = dimOf(collapse.getSrc(), source);
       if (failed(size))
         return failure();
