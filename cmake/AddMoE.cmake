@@ -31,7 +31,11 @@ endfunction()
 # A tool that links libMoE.so alone: it brings the MLIR dylib. Any static MLIR
 # archive here would be a second copy of MLIR in the process.
 function(add_moe_tool name)
-  add_llvm_executable(${name} ${ARGN})
+  set(sources ${ARGN})
+  if(MOE_SANITIZED)
+    list(APPEND sources ${PROJECT_SOURCE_DIR}/cmake/sanitizer_options.c)
+  endif()
+  add_llvm_executable(${name} PARTIAL_SOURCES_INTENDED ${sources})
   target_link_libraries(${name} PRIVATE MoE)
   target_compile_definitions(${name} PRIVATE
     MOE_VERSION="${PROJECT_VERSION}" MOE_COMMIT="${MOE_COMMIT}")

@@ -15,9 +15,6 @@ config.environment["LC_ALL"] = "C"
 for name in ("MOE_RANDOM_CASES", "MOE_RANDOM_SEED"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
-# Under a sanitizer: LLVM's own code is not built with it and takes memory that
-# ours, inlined, has marked as not in use.
-config.environment["ASAN_OPTIONS"] = "allow_user_poisoning=0"
 # Programs that are built without it cannot link our libraries then.
 if config.moe_sanitized:
     config.available_features.add("sanitized")

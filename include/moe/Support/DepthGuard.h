@@ -14,7 +14,7 @@ namespace mlir::moe {
 inline constexpr int64_t kMaxBraceDepth = 256, kMaxBracketDepth = 1000;
 
 /// Most digits in a row; the parser's time grows with the square of it.
-inline constexpr size_t kMaxNumberLength = 4096;
+inline constexpr size_t kMaxNumberLength = 1024;
 
 /// Scans MLIR text before it is parsed: for brackets, outside of strings and
 /// comments, and runs of unary minus that nest too deeply; for numbers that are
