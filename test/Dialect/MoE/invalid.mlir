@@ -1568,6 +1568,11 @@ func.func private @shape_negative(tensor<?xf32> {moe.shape = [-1]})
 
 // -----
 
+// expected-error@+1 {{moe.shape must hold sizes and symbols, got 18446744073709551621}}
+func.func private @shape_large(tensor<?xf32> {moe.shape = [18446744073709551621 : i128]})
+
+// -----
+
 // expected-error@+1 {{moe.shape ["T"] does not describe}}
 func.func private @shape_rank(tensor<?x?xf32> {moe.shape = ["T"]})
 

@@ -85,9 +85,13 @@ static LogicalResult verifyShapeAttr(Operation *op, Attribute value,
   auto shape = dyn_cast<ArrayAttr>(value);
   if (!shape)
     return op->emitError("moe.shape must be an array");
-  for (Attribute size : shape) {
+  auto isNumber = [](Attribute size) {
     auto number = dyn_cast<IntegerAttr>(size);
-    if (!(number && number.getInt() >= 0) && !isa<StringAttr>(size))
+    return number && number.getType().isSignlessIntOrIndex() &&
+           number.getValue().isSignedIntN(64) && number.getInt() >= 0;
+  };
+  for (Attribute size : shape) {
+    if (!isNumber(size) && !isa<StringAttr>(size))
       return op->emitError("moe.shape must hold sizes and symbols, got ")
              << size;
   }

@@ -503,7 +503,8 @@ LogicalResult RenormalizeOp::verify() {
   if (getP() != 1 && getP() != 2)
     return emitOpError("p must be 1 or 2, got ") << getP();
   // renormalize_c2
-  for (auto [name, value] : {std::pair("eps", getEps()), {"floor", getFloor()}})
+  for (const auto &[name, value] :
+       {std::pair("eps", getEps()), {"floor", getFloor()}})
     if (value.isNegative() || !value.isFinite())
       return emitOpError() << name << " must be finite and not negative";
   return verifyOutputs(*this);
