@@ -24,6 +24,9 @@ The table is a JSON list of objects:
   kind    operator, constant, guard, offset or call
   tests   value of {tests} in the test commands: a regular expression of test
           names that should notice; `.` if absent
+  build   targets to build instead of all, separated by blanks
+  test    list of the commands that should notice, instead of those of --test:
+          few and quick, so that one mutation takes less than a minute
   equal   reason why no test can notice (the program means the same); such an
           entry is run as well, but does not count when it survives
 
@@ -54,8 +57,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEFAULT_CONFIGURE = (
     "cmake -S {src} -B {build} -G Ninja -DCMAKE_BUILD_TYPE=Release "
     "-DCMAKE_C_COMPILER=clang-22 -DCMAKE_CXX_COMPILER=clang++-22 "
-    "-DMLIR_DIR=/usr/lib/llvm-22/lib/cmake/mlir -DMOE_CXX_OPT=-O1")
-DEFAULT_BUILD = "ninja -C {build} -j {jobs}"
+    "-DMLIR_DIR=/usr/lib/llvm-22/lib/cmake/mlir -DMOE_CXX_OPT=-O0")
+if shutil.which("ccache"):
+    DEFAULT_CONFIGURE += (" -DCMAKE_C_COMPILER_LAUNCHER=ccache "
+                          "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+DEFAULT_BUILD = "ninja -C {build} -j {jobs} {targets}"
 # First the tests that ought to notice, then all of them.
 DEFAULT_TESTS = [
     "lit-22 -q -j {jobs} --max-failures=1 --allow-empty-runs "
@@ -91,7 +97,7 @@ def load_table(path):
             if not isinstance(entry.get(key), str):
                 raise Error(f"{where}: expected a string '{key}'")
         unknown = set(entry) - {"file", "old", "new", "line", "kind", "tests",
-                                "equal"}
+                                "build", "test", "equal"}
         if unknown:
             raise Error(f"{where}: unknown key '{sorted(unknown)[0]}'")
         if entry["old"] == entry["new"] or not entry["old"]:
@@ -99,6 +105,10 @@ def load_table(path):
         if entry.get("kind", "operator") not in KINDS:
             raise Error(f"{where}: kind is '{entry['kind']}', expected one of "
                         f"{', '.join(KINDS)}")
+        commands = entry.get("test", ["."])
+        if (not isinstance(commands, list) or not commands or
+                not all(isinstance(c, str) for c in commands)):
+            raise Error(f"{where}: 'test' is not a list of commands")
         path_parts = entry["file"].split("/")
         if os.path.isabs(entry["file"]) or ".." in path_parts:
             raise Error(f"{where}: file '{entry['file']}' leaves the project")
@@ -233,9 +243,15 @@ def run(options):
     os.makedirs(src, exist_ok=True)
     copy_tree(ROOT, src)
     quote = lambda s: "'" + s.replace("'", "'\\''") + "'"
-    fill = lambda command, tests=".": command.format(
+    fill = lambda command, tests=".", targets="": command.format(
         src=quote(src), build=quote(build), jobs=options.jobs,
-        tests=quote(tests))
+        tests=quote(tests), targets=targets)
+
+    def tests_of(entry):
+        narrow = [] if options.all_tests else entry.get("test")
+        return [fill(c, entry.get("tests", "."))
+                for c in narrow or options.test]
+
     log_path = os.path.join(work, "log.txt")
     report_path = options.report or os.path.join(work, "report.json")
     done = {}
@@ -253,9 +269,14 @@ def run(options):
                 [("configure", c, options.build_timeout)
                  for c in [options.configure] if c] +
                 [("build", options.build, options.build_timeout)] +
-                [("test", c, options.test_timeout) for c in options.test]):
+                [("test", c, options.test_timeout)
+                 for c in dict.fromkeys(c for _, e in entries
+                                        for c in tests_of(e))]):
+            if what == "test" and options.trust:
+                continue
             start = time.monotonic()
-            code = runner.run(fill(command), limit)
+            code = runner.run(command if what == "test" else fill(command),
+                              limit)
             if code != 0:
                 raise Error(f"unchanged code: {what} "
                             f"{'ran out of time' if code is None else 'failed'}"
@@ -278,19 +299,19 @@ def run(options):
                 verdict, by = "survived", ""
                 try:
                     write(path, mutate_text(entry, original))
-                    code = runner.run(fill(options.build),
-                                      options.build_timeout)
+                    code = runner.run(
+                        fill(options.build, targets=entry.get("build", "")),
+                        options.build_timeout)
                     if code != 0:
                         verdict = "invalid"
                     else:
-                        for command in options.test:
-                            code = runner.run(
-                                fill(command, entry.get("tests", ".")),
-                                options.test_timeout)
+                        for command in tests_of(entry):
+                            begin = os.path.getsize(log_path)
+                            code = runner.run(command, options.test_timeout)
                             if code != 0:
                                 verdict = ("timeout" if code is None
                                            else "killed")
-                                by = command.split()[0]
+                                by = name_failure(log_path, begin, command)
                                 break
                 finally:
                     write(path, original)
@@ -312,6 +333,17 @@ def run(options):
         if os.path.commonpath([os.path.abspath(report_path), work]) != work:
             shutil.rmtree(work)
     return status
+
+
+def name_failure(log_path, begin, command):
+    """The test that failed, from the output behind `begin`."""
+    with open(log_path, encoding="utf-8", errors="replace") as file:
+        file.seek(begin)
+        output = file.read()
+    found = re.search(r"^FAIL: [\w-]+ :: (\S+)|^ *\[?moe-mlir :: (\S+)|"
+                      r"\d+ - (\S+) \((?:Failed|Timeout|SEGFAULT|"
+                      r"Subprocess aborted|[A-Z]\w*)\)", output, re.MULTILINE)
+    return next(filter(None, found.groups())) if found else command.split()[0]
 
 
 def write(path, text):
@@ -531,6 +563,10 @@ def main():
     sub.add_argument("--test", action="append",
                      help="command with {src} {build} {jobs} {tests}; may be "
                           "repeated")
+    sub.add_argument("--all-tests", action="store_true",
+                     help="leave the entries' own test commands out")
+    sub.add_argument("--trust", action="store_true",
+                     help="do not run the tests on the unchanged code first")
     sub.add_argument("--build-timeout", type=float, default=3000)
     sub.add_argument("--test-timeout", type=float, default=600)
     sub.add_argument("--memory-gib", type=int, default=16,

@@ -293,7 +293,8 @@ void build_fake(builder *b) {
 
   builder_param(b, "joined", 6, none);
   builder_source(b, "j0", MOE_ABI_U8, "3");
-  builder_source(b, "j1", MOE_ABI_U8, "3 1");
+  builder_source(b, "j1", MOE_ABI_U8, "2");
+  builder_source(b, "j2", MOE_ABI_U8, "1");
 
   builder_param(b, "half", 8, none);
   builder_source(b, "half", MOE_ABI_BF16, "2 2");

@@ -301,8 +301,8 @@ static void test_params(void) {
         b.sources[0].count = 1, "size overflows");
   BREAK(b.sources[0].tensor.size = 0, "source 0: has no name");
   // j1 as i8 of the same bytes would be misaligned for anything wider.
-  BREAK((b.sources[6].dtype = MOE_ABI_BF16, b.params[2].size[0] = 9,
-         b.params[2].size[1] = 9),
+  BREAK((b.sources[6].dtype = MOE_ABI_BF16, b.params[2].size[0] = 8,
+         b.params[2].size[1] = 8),
         "size does not fit");
 }
 

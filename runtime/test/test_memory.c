@@ -168,11 +168,12 @@ int main(void) {
   weights_entries(entries);
   weights_write(check_path("weights.safetensors"), entries, WEIGHTS_COUNT);
   weights_write(check_path("a.safetensors"), entries, 5);
-  weights_write(check_path("b.safetensors"), entries + 5, 4);
+  weights_write(check_path("b.safetensors"), entries + 5, 5);
   static const char index[] =
       "{\"weight_map\":{\"j0\":\"a.safetensors\",\"e0.gate\":\"a.safetensors\","
       "\"e0.up\":\"a.safetensors\",\"e1.gate\":\"a.safetensors\","
-      "\"e1.up\":\"a.safetensors\",\"j1\":\"b.safetensors\","
+      "\"e1.up\":\"a.safetensors\",\"j1\":\"b.safetensors\",\"j2\":\"b."
+      "safetensors\","
       "\"scale\":\"b.safetensors\",\"half\":\"b.safetensors\"}}";
   check_write(check_path("model.safetensors.index.json"), index,
               sizeof(index) - 1);

@@ -104,7 +104,8 @@ static void refuse(const moe_st_entry *entries, size_t n, moe_rt_status wanted,
 
 static void test_mismatch(void) {
   moe_st_entry entries[WEIGHTS_COUNT];
-  const int64_t turned[2] = {2, 3}, flat[1] = {6}, unit[3] = {3, 2, 1};
+  const int64_t turned[2] = {2, 3}, small[2] = {2, 2}, flat[1] = {6},
+                unit[3] = {3, 2, 1};
 #define CHANGE(change, why)                                                    \
   do {                                                                         \
     weights_entries(entries);                                                  \
@@ -113,6 +114,8 @@ static void test_mismatch(void) {
   } while (0)
   CHANGE(entries[2].shape = turned,
          "tensor 'e0.up' has shape [2, 3], expected [3, 2]");
+  CHANGE(entries[2].shape = small,
+         "tensor 'e0.up' has shape [2, 2], expected [3, 2]");
   CHANGE((entries[3].shape = flat, entries[3].rank = 1),
          "tensor 'e1.gate' has shape [6], expected [3, 2]");
   CHANGE((entries[3].shape = unit, entries[3].rank = 3),

@@ -383,6 +383,22 @@ static void test_write(void) {
   free(bytes);
 }
 
+// However long the header is, the data starts where any type may.
+static void test_write_alignment(void) {
+  double value = 1;
+  char name[9] = "";
+  for (int n = 0; n < 8; n++) {
+    name[n] = 'n';
+    moe_st_entry entry = {name, "F64", 0, NULL, &value};
+    const char *path = check_path("aligned");
+    REQUIRE(moe_st_write(path, &entry, 1, NULL, 0, &error) == MOE_RT_OK);
+    size_t size;
+    unsigned char *bytes = check_read(path, &size);
+    CHECK_EQ(size % 8, 0);
+    free(bytes);
+  }
+}
+
 static void test_write_refused(void) {
   const char *path = check_path("kept.safetensors");
   check_write(path, "old", 3);
@@ -604,6 +620,7 @@ int main(void) {
   test_length_prefix();
   test_kinds();
   test_write();
+  test_write_alignment();
   test_write_refused();
   check_remove_folder();
   check_make_folder();

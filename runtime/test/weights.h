@@ -16,7 +16,7 @@ static const unsigned char weights_joined[6] = {7, 8, 9, 10, 11, 12};
 static const unsigned short weights_half[4] = {0x3f80, 0x4000, 0xbf80, 0};
 static const int64_t weights_shapes[] = {4, 3, 2, 3, 1, 2, 2, 3};
 
-enum { WEIGHTS_COUNT = 9 };
+enum { WEIGHTS_COUNT = 10 };
 
 // Entries that may be changed before they are written.
 static inline void weights_entries(moe_st_entry entries[WEIGHTS_COUNT]) {
@@ -27,10 +27,11 @@ static inline void weights_entries(moe_st_entry entries[WEIGHTS_COUNT]) {
   for (int i = 0; i < 4; i++)
     entries[1 + i] =
         (moe_st_entry){names[i], "F32", 2, shapes + 1, weights_experts[i]};
-  entries[5] = (moe_st_entry){"j1", "U8", 2, shapes + 3, weights_joined + 3};
+  entries[5] = (moe_st_entry){"j1", "U8", 1, shapes + 2, weights_joined + 3};
   entries[6] = (moe_st_entry){"scale", "F32", 1, shapes, weights_scale};
   entries[7] = (moe_st_entry){"half", "BF16", 2, shapes + 5, weights_half};
   entries[8] = (moe_st_entry){"unused", "I8", 1, shapes + 7, weights_joined};
+  entries[9] = (moe_st_entry){"j2", "U8", 1, shapes + 4, weights_joined + 5};
 }
 
 static inline void weights_write(const char *path, const moe_st_entry *entries,

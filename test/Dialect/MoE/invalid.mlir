@@ -813,6 +813,13 @@ moe.parameter @parameter_c5_part : tensor<1x1x4x16xf32> from [
 
 // -----
 
+// expected-error@+1 {{'moe.parameter' op sources must fill each of the 1 leading indices of each part once}}
+moe.parameter @parameter_c5_last_part : tensor<1x1x4x16xf32> from [
+    #moe.source<"w", tensor<6x4xf32>, first = 0, count = 1, part = 0>]
+    panels<columns = 6, parts = 2, lanes = 8, vectors = 1>
+
+// -----
+
 // expected-error@+1 {{'moe.parameter' op has a pack function but no panels}}
 moe.parameter @parameter_c6 : tensor<4xf32> from [
     #moe.source<"w", tensor<4xf32>, first = 0, count = 4, part = 0>] pack = @f
