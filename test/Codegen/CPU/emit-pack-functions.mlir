@@ -39,3 +39,4 @@ moe.parameter @d : tensor<1x3x3x4xf32> from [#moe.source<"d", tensor<9x3xf32>, f
 // CHECK-LABEL: func private @pack.1
 // CHECK-SAME:    memref<2x1x3x8xi16>
 // CHECK:         arith.remui %{{.+}}, %c2
+// CHECK:         arith.muli %{{.+}}, %c8

@@ -159,3 +159,14 @@ func.func private @recursive(%x: tensor<?x3xf32>, %w: tensor<3x3xf32>, %c: i1) -
   }
   return %z : tensor<?x3xf32>
 }
+
+// As many columns as one vector has lanes need no second one.
+moe.parameter @narrow : tensor<4x3xf32> from [#moe.source<"narrow", tensor<4x3xf32>, first = 0, count = 4, part = 0>]
+
+// CHECK-LABEL: func @one_vector
+// CHECK:         moe.packed_matmul {{.*}} panels<columns = 4, parts = 1, lanes = 4, vectors = 1>
+func.func @one_vector(%x: tensor<?x3xf32>) -> tensor<?x4xf32> {
+  %w = moe.parameter_ref @narrow : tensor<4x3xf32>
+  %y = nn.linear %x, %w : tensor<?x3xf32>, tensor<4x3xf32> -> tensor<?x4xf32>
+  return %y : tensor<?x4xf32>
+}
