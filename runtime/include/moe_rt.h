@@ -234,8 +234,8 @@ MOE_RT_API void moe_rt_session_close(moe_rt_session *session);
  * computed. An output whose first size is a bound gets the used size written
  * into its shape; its buffer must hold the bound. A session's arena grows on
  * demand and is kept.
- * Functions with a KV cache ("prefill", "decode") append S tokens to each of
- * the B rows, all rows of the batch at once.
+ * Functions with a KV cache ("prefill", "decode") append S tokens, at least
+ * one, to each of the B rows, all rows of the batch at once.
  * \returns MOE_RT_OK; MOE_RT_NOT_FOUND, MOE_RT_INVALID_ARGUMENT,
  *     MOE_RT_TOO_SMALL (buffer or cache), MOE_RT_OUT_OF_MEMORY, MOE_RT_BUSY. */
 MOE_RT_API moe_rt_status moe_rt_run(moe_rt_session *session,

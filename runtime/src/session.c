@@ -453,6 +453,10 @@ static moe_rt_status bind_session(call *c) {
     c->symbols[capacity] = s->max_length;
   }
   if (batch >= 0) {
+    if (c->is_bound[batch] && c->symbols[batch] == 0)
+      return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                             "%s: B is 0, expected the session's %lld rows",
+                             MOE_Q(c->name), (long long)s->max_batch);
     if (c->is_bound[batch] && c->symbols[batch] != s->max_batch)
       return moe_report_text(MOE_RT_INVALID_ARGUMENT,
                              "%s: B is %lld, but the session keeps state for "
@@ -501,6 +505,10 @@ static int64_t num_new_tokens(const call *c) {
 static moe_rt_status check_room(const call *c) {
   const moe_rt_session *s = c->session;
   int64_t added = num_new_tokens(c);
+  if (added < 1)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "%s: S is 0, expected at least one token",
+                           MOE_Q(c->name));
   for (int64_t row = 0; row < s->max_batch; row++)
     if (added > s->max_length - s->lengths[row])
       return moe_report_text(MOE_RT_TOO_SMALL,

@@ -203,6 +203,8 @@ static void test_header(void) {
   BREAK(b.header.levels = 4, "no code level");
   KEEP(b.header.levels = 1);
   KEEP(b.header.levels = 2);
+  KEEP((b.header.max_length = 0, b.header.vocab_size = 0));
+  KEEP((b.header.max_length = INT32_MAX, b.header.vocab_size = INT32_MAX));
   BREAK(b.header.max_length = -1, "out of range");
   BREAK(b.header.max_length = (int64_t)1 << 31, "out of range");
   BREAK(b.header.vocab_size = -1, "out of range");

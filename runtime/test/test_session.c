@@ -355,14 +355,13 @@ static void test_state(void) {
   REQUIRE(append(s, 2, 1, 7, sum) == MOE_RT_OK);
   CHECK(sum[0] == 13 && sum[1] == 23);
   check_lengths(s, 4, 4);
-  // No tokens: nothing is added.
-  REQUIRE(append(s, 2, 0, 0, sum) == MOE_RT_OK);
-  CHECK(sum[0] == 13 && sum[1] == 23);
   // The other function sees the same state; its S tokens count too.
   int64_t cache[16];
-  moe_rt_tensor in = tensor(NULL, MOE_RT_I32, 2, 2, 0);
+  int32_t ignored[2] = {0, 0};
+  moe_rt_tensor in = tensor(ignored, MOE_RT_I32, 2, 2, 1);
   moe_rt_tensor out = I64(cache, 2, 2, 8);
   REQUIRE(moe_rt_run(s, "last", &in, 1, &out, 1) == MOE_RT_OK);
+  CHECK_EQ(moe_rt_session_truncate(s, -1, 4), MOE_RT_OK);
   static const int64_t wanted[16] = {1, 2, 3, 7, 0, 0, 0, 0,
                                      4, 5, 6, 8, 0, 0, 0, 0};
   CHECK(!memcmp(cache, wanted, sizeof(cache)));
@@ -374,6 +373,11 @@ static void test_state(void) {
   expect(append(s, 1, 1, 0, sum), MOE_RT_INVALID_ARGUMENT,
          "B is 1, but the session keeps state for 2 rows; make it with "
          "max_batch 1");
+  expect(append(s, 2, 0, 0, sum), MOE_RT_INVALID_ARGUMENT,
+         "append: S is 0, expected at least one token");
+  expect(append(s, 0, 1, 0, sum), MOE_RT_INVALID_ARGUMENT,
+         "append: B is 0, expected the session's 2 rows");
+  check_lengths(s, 4, 4);
   CHECK_EQ(append(s, 2, 4, 0, sum), MOE_RT_OK);
   CHECK_EQ(append(s, 2, 1, 0, sum), MOE_RT_TOO_SMALL);
   check_lengths(s, 8, 8);

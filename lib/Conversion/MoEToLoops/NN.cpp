@@ -169,11 +169,17 @@ static void lower(nn::CacheAppendOp op, LoopBuilder &b) {
 static void lower(nn::LastRowsOp op, LoopBuilder &b) {
   Value x = op.getX(), out = op.getOuts()[0];
   Value numTokens = b.dim(op.getIds(), 1);
-  b.loop(b.dim(op.getIds(), 0), [&](Value sequence) {
-    Value row =
-        b.sub(b.mul(b.add(sequence, b.index(1)), numTokens), b.index(1));
-    b.columns(b.dim(x, 1), {x, out}, [&](Value h, int64_t width) {
-      b.store(b.load(x, {row, h}, width), out, {sequence, h});
+  // Callers refuse S = 0; code that is called all the same must not read the
+  // row before the first one.
+  Value some =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ne, numTokens, b.index(0));
+  b.when(some, [&] {
+    b.loop(b.dim(op.getIds(), 0), [&](Value sequence) {
+      Value row =
+          b.sub(b.mul(b.add(sequence, b.index(1)), numTokens), b.index(1));
+      b.columns(b.dim(x, 1), {x, out}, [&](Value h, int64_t width) {
+        b.store(b.load(x, {row, h}, width), out, {sequence, h});
+      });
     });
   });
 }
