@@ -237,7 +237,7 @@ private:
       int64_t to = g * perIndex + inner;
       if (panels) {
         int64_t column = inner / depth, k = inner % depth;
-        int64_t width = panels->getLanes() * panels->getVectors();
+        int64_t width = panels->getWidth();
         to =
             ((g * tensor.dim(1) + column / width) * depth + k) * tensor.dim(3) +
             panelPosition(*panels, element, source.getPart(), column);

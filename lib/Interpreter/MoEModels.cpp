@@ -724,9 +724,9 @@ static LogicalResult interpret(GroupedMatmulOp op, Interpreter &in) {
 
 int64_t moe::panelPosition(PanelsAttr panels, Type element, int64_t part,
                            int64_t n) {
-  int64_t lanes = panels.getLanes(), width = lanes * panels.getVectors();
+  int64_t lanes = panels.getLanes(), width = panels.getWidth();
   int64_t column = part * width + n % width;
-  if (!element.isBF16() || panels.getParts() * panels.getVectors() % 2)
+  if (!panels.isPaired(element))
     return column;
   // Vectors 2 i and 2 i + 1 share 32-bit words: lane j of both, side by side.
   int64_t vector = column / lanes, lane = column % lanes;
@@ -738,10 +738,10 @@ static LogicalResult interpret(PackedMatmulOp op, Interpreter &in) {
   HostTensor a = in.get(op.getA()), b = in.get(op.getB());
   PanelsAttr panels = op.getPanels();
   int64_t numGroups = b.dim(0), columns = panels.getColumns(),
-          width = panels.getLanes() * panels.getVectors();
+          width = panels.getWidth();
   Type element = cast<ShapedType>(op.getB().getType()).getElementType();
   int64_t numRows = op.getGather() ? in.get(op.getGather()).dim(0) : a.dim(0);
-  if (failed(verifySameSize(op, b.dim(1), "panels", (columns - 1) / width + 1,
+  if (failed(verifySameSize(op, b.dim(1), "panels", panels.getNumPanels(),
                             "columns / width")) ||
       failed(verifySameSize(op, b.dim(2), "rows of a panel", a.dim(1),
                             "columns of a")))

@@ -25,7 +25,7 @@ static void buildPack(OpBuilder &module, Location loc, StringRef name,
   Type index = module.getIndexType();
   Type element = module.getIntegerType(packed.getElementTypeBitWidth());
   int64_t lanes = panels.getLanes(), vectors = panels.getVectors();
-  int64_t depth = packed.getDimSize(2), width = lanes * vectors;
+  int64_t depth = packed.getDimSize(2), width = panels.getWidth();
   auto dstType = MemRefType::get(packed.getShape(), element);
   auto srcType = MemRefType::get(
       {ShapedType::kDynamic, panels.getColumns(), depth}, element);
@@ -53,8 +53,7 @@ static void buildPack(OpBuilder &module, Location loc, StringRef name,
   auto mul = [&](Value x, int64_t y) -> Value {
     return arith::MulIOp::create(b, x, constant(y));
   };
-  bool paired = packed.getElementType().isBF16() &&
-                (vectors * panels.getParts()) % 2 == 0;
+  bool paired = panels.isPaired(packed.getElementType());
   Value count = memref::DimOp::create(b, src, constant(0));
   auto parallel = ParallelOp::create(b, constant(packed.getDimSize(1)));
   {

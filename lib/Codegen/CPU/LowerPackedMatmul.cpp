@@ -68,7 +68,7 @@ public:
       : op(op), kernels(kernels), panels(op.getPanels()),
         lanes(panels.getLanes()), vectors(panels.getVectors()),
         parts(panels.getParts()), columns(panels.getColumns()),
-        width(lanes * vectors), bType(cast<MemRefType>(op.getB().getType())),
+        width(panels.getWidth()), bType(cast<MemRefType>(op.getB().getType())),
         depth(bType.getDimSize(2)), maxRows(op.getTileRows()) {}
 
   void run() {
@@ -79,9 +79,6 @@ public:
   }
 
 private:
-  bool isPaired() const {
-    return bType.getElementType().isBF16() && (vectors * parts) % 2 == 0;
-  }
   VectorType vectorOf(Type element, int64_t n) const {
     return VectorType::get({n}, element);
   }
@@ -138,7 +135,7 @@ private:
     for (int64_t i = 0; i < vectors * parts; ++i) {
       if (element.isF32()) {
         result.push_back(load(i * lanes, lanes));
-      } else if (!isPaired()) {
+      } else if (!panels.isPaired(element)) {
         result.push_back(
             arith::ExtFOp::create(b, f32Vector(), load(i * lanes, lanes)));
       } else if (i % 2 == 0) {
@@ -299,8 +296,8 @@ private:
     return result;
   }
 
-  /// Kernel @PREFIX.ROWS(operands, group, panel, row[, next group, next panel,
-  /// first k, lines per step]); with a prefetch it is @PREFIX.ROWS.ahead.
+  /// Kernel @PREFIX.ROWS(operands, group, panel, row[, next panel, its first k
+  /// to prefetch]); with a prefetch it is @PREFIX.ROWS.ahead.
   func::FuncOp getKernel(StringRef prefix, int64_t rows, bool prefetch) {
     std::string name =
         (prefix + "." + Twine(rows) + (prefetch ? ".ahead" : "")).str();
@@ -311,7 +308,7 @@ private:
     OpBuilder module(op.getContext());
     module.setInsertionPointToEnd(
         cast<ModuleOp>(kernels.symbols.getOp()).getBody());
-    types.append(prefetch ? 6 : 3, module.getIndexType());
+    types.append(prefetch ? 5 : 3, module.getIndexType());
     auto func = func::FuncOp::create(module, op.getLoc(), name,
                                      module.getFunctionType(types, {}));
     func.setPrivate();
@@ -358,7 +355,7 @@ private:
     auto loop = [&](Value from, Value to, int64_t unroll, bool ahead) {
       SmallVector<Value> inits(sums);
       if (ahead)
-        inits.push_back(args.getArgument(n + 5));
+        inits.push_back(args.getArgument(n + 4));
       Value by = arith::ConstantIndexOp::create(b, unroll);
       auto op = scf::ForOp::create(b, from, to, by, inits);
       OpBuilder::InsertionGuard guard(b);
@@ -367,8 +364,7 @@ private:
       Value line;
       if (ahead) {
         line = accs.pop_back_val();
-        Value nextGroup = args.getArgument(n + 3),
-              nextPanel = args.getArgument(n + 4);
+        Value nextPanel = args.getArgument(n + 3);
         // Lines of kUnroll rows of the panel, spread over its row tiles: at
         // least two tiles, so half of them here.
         int64_t bytes =
@@ -381,10 +377,10 @@ private:
           Value k = arith::AddIOp::create(
               b, line, arith::ConstantIndexOp::create(b, element / rowLength));
           Value column = arith::ConstantIndexOp::create(b, element % rowLength);
-          memref::PrefetchOp::create(
-              b, matrix, ValueRange{nextGroup, nextPanel, k, column},
-              /*isWrite=*/false, /*locality=*/2,
-              /*isDataCache=*/true);
+          memref::PrefetchOp::create(b, matrix,
+                                     ValueRange{group, nextPanel, k, column},
+                                     /*isWrite=*/false, /*locality=*/2,
+                                     /*isDataCache=*/true);
         }
         Value ahead = arith::ConstantIndexOp::create(b, kUnroll / 2);
         line = arith::AddIOp::create(b, line, ahead);
@@ -430,11 +426,11 @@ private:
                                       memref::LoadOp::create(b, memref, at));
   }
 
-  /// Calls the kernel for `rows` rows from `row` on. `left` of `all` tiles of
-  /// this panel are still to run, itself included.
+  /// Calls the kernel for `rows` rows from `row` on: tile number
+  /// `tile` of the panel's `numTiles`.
   void buildCall(ImplicitLocOpBuilder &b, StringRef prefix, Value group,
                  Value panel, Value row, Value rows, Value tile, Value numTiles,
-                 Value nextGroup, Value nextPanel) {
+                 Value nextPanel) {
     Value one = arith::ConstantIndexOp::create(b, 1);
     Value several =
         arith::CmpIOp::create(b, arith::CmpIPredicate::ugt, numTiles, one);
@@ -460,7 +456,7 @@ private:
         SmallVector<Value> operands = getKernelOperands();
         operands.append({group, panel, row});
         if (prefetch)
-          operands.append({nextGroup, nextPanel, start});
+          operands.append({nextPanel, start});
         func::CallOp::create(b, kernel, operands);
         scf::YieldOp::create(b);
       }
@@ -495,8 +491,7 @@ private:
     b.setInsertionPointToStart(tiles.getBody());
     Value tile = tiles.getInductionVar();
     auto [row, rows] = getTile(tile);
-    buildCall(b, prefix, group, panel, row, rows, tile, numTiles, group,
-              nextPanel);
+    buildCall(b, prefix, group, panel, row, rows, tile, numTiles, nextPanel);
   }
 
   void buildDriver(ImplicitLocOpBuilder &b, StringRef prefix) {

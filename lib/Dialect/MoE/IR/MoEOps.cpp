@@ -721,10 +721,9 @@ LogicalResult ParameterOp::verify() {
   int64_t parts = panels ? panels->getParts() : 1;
   // parameter_c2
   if (panels) {
-    int64_t width = panels->getLanes() * panels->getVectors();
-    if (type.getRank() != 4 || type.getDimSize(3) != width * parts ||
-        type.getDimSize(1) !=
-            int64_t(llvm::divideCeil(panels->getColumns(), width)))
+    if (type.getRank() != 4 ||
+        type.getDimSize(3) != panels->getWidth() * parts ||
+        type.getDimSize(1) != panels->getNumPanels())
       return emitOpError("type ") << type << " does not fit " << *panels;
   }
   // Elements of one index of one part.
@@ -1053,11 +1052,10 @@ bool PackedMatmulOp::readsDestination(unsigned) {
 }
 LogicalResult PackedMatmulOp::verify() {
   PanelsAttr panels = getPanels();
-  int64_t width = panels.getLanes() * panels.getVectors();
   auto b = cast<ShapedType>(getB().getType());
   // packed_matmul_c1
-  if (b.getDimSize(3) != width * panels.getParts() ||
-      b.getDimSize(1) != int64_t(llvm::divideCeil(panels.getColumns(), width)))
+  if (b.getDimSize(3) != panels.getWidth() * panels.getParts() ||
+      b.getDimSize(1) != panels.getNumPanels())
     return emitOpError("weights ") << b << " do not fit " << panels;
   // packed_matmul_c2
   if (failed(verifySameSize(*this, b.getDimSize(2), "rows of a panel",

@@ -102,11 +102,10 @@ private:
             SourceAttr::get(module.getContext(), source.getTensor(),
                             source.getType(), isStack ? source.getFirst() : 0,
                             isStack ? source.getCount() : 1, part));
-    int64_t width = panels.getLanes() * panels.getVectors();
     auto packedType = RankedTensorType::get(
-        {isStack ? type.getDimSize(0) : 1,
-         int64_t(llvm::divideCeil(panels.getColumns(), width)),
-         type.getDimSize(type.getRank() - 1), width * panels.getParts()},
+        {isStack ? type.getDimSize(0) : 1, panels.getNumPanels(),
+         type.getDimSize(type.getRank() - 1),
+         panels.getWidth() * panels.getParts()},
         type.getElementType());
     OpBuilder b(originals[0]);
     b.setInsertionPointAfter(originals.back());

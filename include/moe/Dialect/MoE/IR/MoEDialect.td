@@ -127,5 +127,15 @@ def MoE_PanelsAttr : AttrDef<MoE_Dialect, "Panels"> {
         `,` `vectors` `=` $vectors `>`
   }];
   let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Columns of one matrix in a panel.
+    int64_t getWidth() { return getLanes() * getVectors(); }
+    /// Panels of one group, the last one possibly part-filled.
+    int64_t getNumPanels() { return (getColumns() - 1) / getWidth() + 1; }
+    /// Whether neighbouring vectors of these elements share 32-bit words.
+    bool isPaired(::mlir::Type element) {
+      return element.isBF16() && getParts() * getVectors() % 2 == 0;
+    }
+  }];
 }
 #endif // MOE_DIALECT_MOE_IR_MOEDIALECT_TD
