@@ -17,9 +17,10 @@ extern "C" {
 #define MOE_ABI_NOTE_OWNER "moe" /* n_namesz = 4 with the NUL */
 #define MOE_ABI_NOTE_TYPE 1u
 #define MOE_ABI_MAGIC 0x31544f4145454f4dull /* "MOEEAOT1", little endian */
-#define MOE_ABI_MAJOR 1u
+#define MOE_ABI_MAJOR 2u
 #define MOE_ABI_MINOR 0u
 #define MOE_ABI_MAX_RANK 8
+#define MOE_ABI_MAX_MAP_RANK 5
 #define MOE_ABI_NONE 0xffffffffu
 
 /*===----------------------------------------------------------------------===*/
@@ -106,13 +107,15 @@ typedef struct {
   uint32_t first, count, part, reserved;
 } moe_abi_source;
 
-/** A parameter as the code wants it in memory. */
+/** A parameter as the code wants it in memory. The parameters of the CPU's code
+ * come first in their table, then those of each device. */
 typedef struct {
   moe_abi_string name;
   /** Says the layout, for people and for the key of a packed file. */
   moe_abi_string layout[2];
   uint32_t first_source, num_sources;
-  /** Bytes in memory, for the code of level 3 and 4. */
+  /** Bytes in memory, for the code of level 3 and 4; the same number twice for
+   * a device. */
   uint64_t size[2];
   /** Index in moe_abi_library.functions of the code that lays one source out;
    * MOE_ABI_NONE: the sources' bytes one after another. Slots: pointer to the
@@ -126,6 +129,46 @@ typedef struct {
 typedef struct {
   moe_abi_string name;
 } moe_abi_symbol;
+
+/** One kernel of a device's code, as ptxas reports it. */
+typedef struct {
+  moe_abi_string name;
+  uint32_t num_arguments;
+  /** Threads per block, blocks per cluster (1, 1, 1: no cluster). */
+  uint32_t block[3], cluster[3];
+  /** Bytes of shared memory: in the image, and to ask for when launching. */
+  uint32_t static_shared, dynamic_shared;
+  /** Registers per thread; 0: not known, there is PTX only. */
+  uint32_t registers;
+  /** MOE_ABI_KERNEL_... */
+  uint32_t flags;
+} moe_abi_kernel;
+
+/** May start before the kernel in front of it has ended: it waits itself
+ * (programmatic dependent launch). */
+#define MOE_ABI_KERNEL_OVERLAPS 1u
+
+/** What the driver loads: one of these holds all kernels of a device. */
+enum { MOE_ABI_IMAGE_CUBIN = 0, MOE_ABI_IMAGE_PTX = 1 };
+typedef struct {
+  uint32_t kind;
+  uint32_t reserved;
+  moe_abi_string bytes; /* PTX has a NUL behind it, which is not counted */
+} moe_abi_image;
+
+/** Code for one kind of GPU. */
+typedef struct {
+  moe_abi_string name; /* "sm_90a" */
+  /** 80 or 90: compute capability times ten; moe_library_query() knows the
+   * code that launches this device's kernels by this number as level. */
+  uint32_t level;
+  /** Nonzero: runs on exactly this compute capability, not on later ones. */
+  uint32_t exact;
+  uint32_t first_param, num_params;
+  uint32_t first_kernel, num_kernels;
+  /** In the order in which they are to be tried. */
+  uint32_t first_image, num_images;
+} moe_abi_device;
 
 /** Start of the note's descriptor. Offsets count from here. */
 typedef struct {
@@ -144,6 +187,10 @@ typedef struct {
   int64_t max_length;
   /** Entries of the vocabulary; 0: not a language model. */
   int64_t vocab_size;
+  moe_abi_table devices, kernels, images;
+  /** Parameters of the CPU's code: the first ones of `params`. */
+  uint32_t num_cpu_params;
+  uint32_t reserved2;
 } moe_abi_manifest;
 
 /*===----------------------------------------------------------------------===*/
@@ -156,26 +203,60 @@ struct moe_abi_context;
 typedef void (*moe_abi_body)(struct moe_abi_context *context, void *data,
                              int64_t begin, int64_t end);
 
+/** A tensor in device memory as the GPU's tensor memory access unit sees it.
+ * Dimension 0 is the innermost; strides are in bytes, that of dimension 0 is
+ * the element's size and not listed. */
+typedef struct {
+  uint64_t address;
+  uint32_t dtype, rank;
+  uint64_t extents[MOE_ABI_MAX_MAP_RANK];
+  uint64_t strides[MOE_ABI_MAX_MAP_RANK - 1];
+  uint32_t box[MOE_ABI_MAX_MAP_RANK];
+  /** Bytes: 0, 32, 64 or 128. */
+  uint32_t swizzle;
+} moe_abi_tensor_map;
+
+/** One launch. */
+typedef struct {
+  /** Number within the device's kernels. */
+  uint32_t kernel;
+  uint32_t num_arguments;
+  /** Blocks; nothing is launched where one of them is 0. */
+  uint64_t grid[3];
+  /** Where each argument's value lies, NULL where `maps` has it. */
+  void *const *arguments;
+  /** One pointer per argument, NULL where it is plain; or NULL: all are. */
+  const moe_abi_tensor_map *const *maps;
+} moe_abi_launch;
+
 /** What generated code may ask for: a library imports nothing and owns no
  * writable memory. */
 typedef struct moe_abi_context {
   /** Runs `body` on disjoint ranges covering [0, n), returns when all ended. */
   void (*parallel_for)(struct moe_abi_context *context, moe_abi_body body,
                        void *data, int64_t n);
-  /** One pointer per manifest parameter. */
+  /** One pointer per parameter of this code's target; device memory where the
+   * code launches kernels. */
   void *const *params;
+  /** Puts a kernel into the session's queue. After a failure, which the
+   * runtime keeps for the caller, it does nothing. NULL for the CPU's code. */
+  void (*launch)(struct moe_abi_context *context, const moe_abi_launch *launch);
 } moe_abi_context;
 
 typedef void (*moe_abi_code)(moe_abi_context *context, uint64_t *slots);
 
 typedef struct {
-  uint32_t level; /* 3: x86-64-v3, 4: x86-64-v4 */
+  /* 3: x86-64-v3, 4: x86-64-v4; 80, 90: launches kernels of such a device. */
+  uint32_t level;
   uint32_t num_functions;
   moe_abi_code functions[];
 } moe_abi_library;
 
 /** Code for a CPU of x86-64-v`level` (3 or 4) or the best that is inside below
- * it; NULL if the ABI is not understood or nothing inside can run there. */
+ * it, or exactly the code of a device's level; NULL if the ABI is not
+ * understood or nothing inside can run there. Code of a device runs on any
+ * CPU of the target: pointers in its slots and params are the device's, and so
+ * is the arena; its pack functions lay weights out in host memory. */
 typedef const moe_abi_library *(*moe_abi_query)(uint32_t abi_major,
                                                 uint32_t level);
 #define MOE_ABI_QUERY "moe_library_query"
