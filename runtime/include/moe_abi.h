@@ -245,7 +245,7 @@ typedef struct moe_abi_context {
 
 typedef void (*moe_abi_code)(moe_abi_context *context, uint64_t *slots);
 
-typedef struct {
+typedef struct moe_abi_library {
   /* 3: x86-64-v3, 4: x86-64-v4; 80, 90: launches kernels of such a device. */
   uint32_t level;
   uint32_t num_functions;

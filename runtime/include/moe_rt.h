@@ -102,6 +102,7 @@ typedef struct moe_rt_options {
 
 /** Opens the compiled module at `path`. The file is checked (kind, length,
  * hash, ABI, CPU) before any of its code is loaded; weights are not read yet.
+ * A program made with --emit=exe is MOE_RT_INCOMPATIBLE: it cannot be loaded.
  * Release with moe_rt_module_close(). Any thread may call this.
  * \param options  NULL for the defaults.
  * \returns MOE_RT_OK; MOE_RT_NOT_FOUND, MOE_RT_BAD_FILE, MOE_RT_INCOMPATIBLE,
@@ -109,6 +110,19 @@ typedef struct moe_rt_options {
 MOE_RT_API moe_rt_status moe_rt_module_open(const char *path,
                                             const moe_rt_options *options,
                                             moe_rt_module **module);
+
+/** moe_library_query() of a module that is linked into a program. */
+typedef const struct moe_abi_library *(*moe_rt_query)(uint32_t abi_major,
+                                                      uint32_t level);
+
+/** Opens the module that is linked into this program; `query` is its
+ * moe_library_query(). The program's own file, /proc/self/exe, is checked as
+ * moe_rt_module_open() checks a library, and nothing is loaded. Release with
+ * moe_rt_module_close(). Any thread may call this.
+ * \param options  NULL for the defaults.
+ * \returns as moe_rt_module_open(); MOE_RT_NOT_FOUND without /proc. */
+MOE_RT_API moe_rt_status moe_rt_module_open_linked(
+    moe_rt_query query, const moe_rt_options *options, moe_rt_module **module);
 
 /** Drops the caller's reference; parameters and sessions keep their own. NULL
  * is allowed. */

@@ -81,6 +81,19 @@ static moe_rt_status find_note(const uint8_t *file, size_t size,
                 "no manifest: not made by moe-compile, or stripped");
 }
 
+// Of a file in which find_note() found one.
+static bool is_program(const uint8_t *file) {
+  Elf64_Ehdr eh;
+  memcpy(&eh, file, sizeof(eh));
+  for (unsigned i = 0; i < eh.e_phnum; i++) {
+    Elf64_Phdr ph;
+    memcpy(&ph, file + eh.e_phoff + i * sizeof(ph), sizeof(ph));
+    if (ph.p_type == PT_INTERP)
+      return true;
+  }
+  return false;
+}
+
 // The part that stays the same in every ABI.
 typedef struct {
   uint64_t magic;
@@ -575,6 +588,7 @@ moe_rt_status moe_manifest_read(const uint8_t *bytes, size_t size,
   status = read_all(&r);
   if (!status)
     status = check_all(&r);
+  result->is_program = is_program(bytes);
   if (status) {
     moe_manifest_free(result);
     return status;

@@ -22,6 +22,8 @@ extern "C" {
 /// Strings are NUL-terminated; tables are aligned.
 typedef struct {
   moe_abi_manifest header;
+  /// The file is started, not loaded: it names a dynamic linker.
+  bool is_program;
   const char *target, *compiler, *model;
   const char **symbols;
   moe_abi_function *functions;

@@ -14,17 +14,19 @@
 // Opening
 //===----------------------------------------------------------------------===//
 
-static moe_rt_status read_manifest(const char *path, moe_file_id *id,
-                                   moe_manifest **manifest, moe_error *error) {
+// `name` is what messages call the file.
+static moe_rt_status read_manifest(const char *path, const char *name,
+                                   moe_file_id *id, moe_manifest **manifest,
+                                   moe_error *error) {
   int fd;
   moe_rt_status status = moe_file_open(path, &fd, id, error);
   if (status)
     return status;
   const uint8_t *bytes = NULL;
-  status = moe_file_map(fd, path, id->size_bytes, &bytes, error);
+  status = moe_file_map(fd, name, id->size_bytes, &bytes, error);
   close(fd);
   if (!status)
-    status = moe_manifest_read(bytes, id->size_bytes, path, manifest, error);
+    status = moe_manifest_read(bytes, id->size_bytes, name, manifest, error);
   moe_file_unmap(bytes, id->size_bytes);
   return status;
 }
@@ -88,8 +90,8 @@ static void load_failure(moe_error *error, const char *path) {
            MOE_Q(text ? text : "unknown reason"));
 }
 
-static moe_rt_status load(moe_rt_module *module, const moe_file_id *id,
-                          uint32_t max_level, moe_error *error) {
+static moe_rt_status find_level(const moe_rt_module *module, uint32_t max_level,
+                                uint32_t *result, moe_error *error) {
   uint32_t levels = module->manifest->header.levels, cpu = moe_cpu_level();
   uint32_t most = max_level && max_level < cpu ? max_level : cpu;
   uint32_t level = choose_level(levels, most);
@@ -106,6 +108,29 @@ static moe_rt_status load(moe_rt_module *module, const moe_file_id *id,
     return moe_fail(error, MOE_RT_INCOMPATIBLE,
                     "%s: it needs x86-64-v4, this CPU has x86-64-v%u",
                     MOE_QP(path), cpu);
+  *result = level;
+  return MOE_RT_OK;
+}
+
+static moe_rt_status take_code(moe_rt_module *module, moe_abi_query query,
+                               uint32_t level, moe_error *error) {
+  const moe_abi_library *code = query(MOE_ABI_MAJOR, level);
+  moe_rt_status status = check_code(module, code, level, error);
+  if (status)
+    return status;
+  module->code = code;
+  module->level_index = level - 3;
+  return MOE_RT_OK;
+}
+
+static moe_rt_status load(moe_rt_module *module, const moe_file_id *id,
+                          uint32_t level, moe_error *error) {
+  const char *path = module->path;
+  if (module->manifest->is_program)
+    return moe_fail(error, MOE_RT_INCOMPATIBLE,
+                    "%s: is a program, made with --emit=exe, and no library; "
+                    "it runs by itself",
+                    MOE_QP(path));
   if (!moe_gate_open(MOE_GATE_LOAD, 0))
     return moe_fail_memory(error, path);
   module->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -123,13 +148,7 @@ static moe_rt_status load(moe_rt_module *module, const moe_file_id *id,
     return moe_fail(error, MOE_RT_BAD_FILE, "%s: has no '%s'", MOE_QP(path),
                     MOE_ABI_QUERY);
   memcpy(&query, &symbol, sizeof(query));
-  const moe_abi_library *code = query(MOE_ABI_MAJOR, level);
-  status = check_code(module, code, level, error);
-  if (status)
-    return status;
-  module->code = code;
-  module->level_index = level - 3;
-  return MOE_RT_OK;
+  return take_code(module, query, level, error);
 }
 
 static void destroy(moe_rt_module *module) {
@@ -159,22 +178,47 @@ static moe_rt_status open_module(moe_rt_module *module, const char *path,
   if (!module->path)
     return moe_fail_memory(error, path);
   moe_file_id id;
+  uint32_t level;
   moe_rt_status status =
-      read_manifest(module->path, &id, &module->manifest, error);
+      read_manifest(module->path, module->path, &id, &module->manifest, error);
   if (!status)
     status = describe(module->manifest, path, &module->description, error);
   if (!status)
-    status = load(module, &id, max_level, error);
+    status = find_level(module, max_level, &level, error);
+  if (!status)
+    status = load(module, &id, level, error);
   return status;
 }
 
-moe_rt_status moe_rt_module_open(const char *path,
-                                 const moe_rt_options *options,
-                                 moe_rt_module **module) {
+// The file of this process, whatever has become of its name.
+#define SELF "/proc/self/exe"
+
+static moe_rt_status open_linked(moe_rt_module *module, moe_abi_query query,
+                                 uint32_t max_level, moe_error *error) {
+  char *real = realpath(SELF, NULL);
+  module->path = moe_file_join("", real ? real : SELF);
+  free(real);
+  if (!module->path)
+    return moe_fail_memory(error, SELF);
+  moe_file_id id;
+  uint32_t level;
+  moe_rt_status status =
+      read_manifest(SELF, module->path, &id, &module->manifest, error);
+  if (!status)
+    status =
+        describe(module->manifest, module->path, &module->description, error);
+  if (!status)
+    status = find_level(module, max_level, &level, error);
+  if (!status)
+    status = take_code(module, query, level, error);
+  return status;
+}
+
+// One of `path` and `query` is NULL.
+static moe_rt_status open_any(const char *path, moe_abi_query query,
+                              const moe_rt_options *options,
+                              moe_rt_module **module) {
   moe_rt_options copy;
-  if (!path || !module)
-    return moe_report_text(MOE_RT_INVALID_ARGUMENT, "%s is NULL",
-                           path ? "module" : "path");
   moe_rt_status status =
       moe_copy_options(&copy, sizeof(copy), options, "moe_rt_options");
   if (status)
@@ -186,17 +230,36 @@ moe_rt_status moe_rt_module_open(const char *path,
   moe_error error;
   moe_rt_module *result = moe_zalloc(1, sizeof(*result));
   if (!result) {
-    moe_fail_memory(&error, path);
+    moe_fail_memory(&error, path ? path : SELF);
     return moe_report(&error);
   }
   atomic_init(&result->references, 1);
-  status = open_module(result, path, copy.max_level, &error);
+  status = path ? open_module(result, path, copy.max_level, &error)
+                : open_linked(result, query, copy.max_level, &error);
   if (status) {
     destroy(result);
     return moe_report(&error);
   }
   *module = result;
   return MOE_RT_OK;
+}
+
+moe_rt_status moe_rt_module_open(const char *path,
+                                 const moe_rt_options *options,
+                                 moe_rt_module **module) {
+  if (!path || !module)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT, "%s is NULL",
+                           path ? "module" : "path");
+  return open_any(path, NULL, options, module);
+}
+
+moe_rt_status moe_rt_module_open_linked(moe_rt_query query,
+                                        const moe_rt_options *options,
+                                        moe_rt_module **module) {
+  if (!query || !module)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT, "%s is NULL",
+                           query ? "module" : "query");
+  return open_any(NULL, query, options, module);
 }
 
 void moe_module_retain(moe_rt_module *module) {
@@ -228,7 +291,7 @@ moe_rt_status moe_rt_describe_file(const char *path, char **json) {
   moe_error error;
   moe_file_id id;
   moe_manifest *manifest;
-  moe_rt_status status = read_manifest(path, &id, &manifest, &error);
+  moe_rt_status status = read_manifest(path, path, &id, &manifest, &error);
   if (!status) {
     status = describe(manifest, path, json, &error);
     moe_manifest_free(manifest);

@@ -30,6 +30,8 @@ _Static_assert(sizeof(moe_abi_argument) == 160, "layout of an argument");
 _Static_assert(sizeof(moe_abi_function) == 32, "layout of a function");
 _Static_assert(sizeof(moe_abi_param) == 56, "layout of a parameter");
 _Static_assert(sizeof(moe_abi_source) == 96, "layout of a source");
+_Static_assert(_Generic((moe_rt_query)0, moe_abi_query: 1, default: 0),
+               "one type of query");
 
 const char *header_c11(void);
 const char *header_c11(void) { return moe_rt_version(); }

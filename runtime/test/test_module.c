@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "json.h"
 #include "manifest.h"
+#include <elf.h>
 
 static moe_rt_module *module;
 
@@ -129,6 +130,55 @@ static void change(size_t field, uint32_t value, moe_rt_status wanted,
   if (wanted)
     CHECK_HAS(moe_rt_last_error(), why);
   moe_rt_module_close(m);
+}
+
+// A copy of the fake whose headers name a dynamic linker.
+static void test_program(void) {
+  size_t size;
+  unsigned char *bytes = check_read(MOE_FAKE_PATH, &size);
+  Elf64_Ehdr eh;
+  memcpy(&eh, bytes, sizeof(eh));
+  bool found = false;
+  for (unsigned i = 0; i < eh.e_phnum && !found; i++) {
+    Elf64_Phdr ph;
+    unsigned char *at = bytes + eh.e_phoff + i * sizeof(ph);
+    memcpy(&ph, at, sizeof(ph));
+    found = ph.p_type == PT_GNU_STACK;
+    ph.p_type = PT_INTERP;
+    if (found)
+      memcpy(at, &ph, sizeof(ph));
+  }
+  REQUIRE(found);
+  moe_error error;
+  REQUIRE(moe_manifest_seal(bytes, size, "x", &error) == MOE_RT_OK);
+  const char *path = check_path("program");
+  check_write(path, bytes, size);
+  free(bytes);
+  refuse(path, MOE_RT_INCOMPATIBLE, "program: is a program, made with");
+  char *json = NULL;
+  CHECK_EQ(moe_rt_describe_file(path, &json), MOE_RT_OK);
+  moe_rt_free(json);
+}
+
+static const moe_abi_library *no_code(uint32_t abi_major, uint32_t level) {
+  CHECK(false); // the file is looked at first
+  return abi_major || level ? NULL : NULL;
+}
+
+// A program without a manifest; test/Target/executable.test has one.
+static void test_linked(void) {
+  moe_rt_module *m = NULL;
+  CHECK_EQ(moe_rt_module_open_linked(NULL, NULL, &m), MOE_RT_INVALID_ARGUMENT);
+  CHECK_HAS(moe_rt_last_error(), "query is NULL");
+  CHECK_EQ(moe_rt_module_open_linked(no_code, NULL, NULL),
+           MOE_RT_INVALID_ARGUMENT);
+  CHECK_HAS(moe_rt_last_error(), "module is NULL");
+  moe_rt_options options = {sizeof(options), 5};
+  CHECK_EQ(moe_rt_module_open_linked(no_code, &options, &m),
+           MOE_RT_INVALID_ARGUMENT);
+  CHECK_EQ(moe_rt_module_open_linked(no_code, NULL, &m), MOE_RT_BAD_FILE);
+  CHECK_HAS(moe_rt_last_error(), "test_module: no manifest");
+  CHECK(!m);
 }
 
 static void test_incompatible(void) {
@@ -276,6 +326,8 @@ int main(void) {
   test_open();
   test_refused();
   test_incompatible();
+  test_program();
+  test_linked();
   REQUIRE(moe_rt_module_open(MOE_FAKE_PATH, NULL, &module) == MOE_RT_OK);
   test_describe();
   test_functions();
