@@ -7,13 +7,6 @@
 #include <string.h>
 
 static const char help[] =
-    "moe-run - runs a model that moe-compile made\n"
-    "\n"
-    "usage: moe-run FILE --params=DIR --input=FILE.safetensors [OPTION...]\n"
-    "       moe-run FILE --params=DIR --prompt=TEXT | --tokens=1,2,3 "
-    "[OPTION...]\n"
-    "       moe-run FILE --describe[=json]\n"
-    "\n"
     "Weights:\n"
     "  --params=SOURCE       directory with the checkpoint, a safetensors "
     "file, "
@@ -54,25 +47,18 @@ static const char help[] =
     "  --help, --version\n"
     "\n"
     "Exit codes: 0 done, 1 error, 2 wrong command line, 3 comparison failed,\n"
-    "4 the machine lacks something, 70 internal error.\n"
-    "\n"
-    "Examples:\n"
-    "  moe-run demo.so --params=models/demo --prompt='def ' "
-    "--max-new-tokens=80\n"
-    "  moe-run m.so --params=DIR --input=x.safetensors "
-    "--output=y.safetensors\n"
-    "  moe-run m.so --params=DIR --input=g.safetensors "
-    "--expect=g.safetensors\n";
+    "4 the machine lacks something, 70 internal error.\n";
 
 static int wrong_use(const char *text) {
-  tool_error("moe-run: %s, see moe-run --help", text);
+  const char *name = run_source_name();
+  tool_error("%s: %s, see %s --help", name, text, name);
   return TOOL_USAGE;
 }
 
 /// What the flags must not be together.
 static int check_options(const run_options *o, size_t num_positional,
                          bool has_max_new) {
-  if (num_positional == 0)
+  if (num_positional < run_source_files)
     return wrong_use("no file given");
   if (!*o->artifact)
     return wrong_use("the name of the file is empty");
@@ -106,8 +92,7 @@ static int run_module(run_state *state) {
   const run_options *o = state->options;
   double start = tool_now();
   moe_rt_options options = {sizeof(options), (uint32_t)o->level};
-  moe_rt_status status =
-      moe_rt_module_open(o->artifact, &options, &state->module);
+  moe_rt_status status = run_source_open(o->artifact, &options, &state->module);
   if (status)
     return tool_fail(status, NULL);
   int code = tool_describe(state->module, o->artifact, &state->description);
@@ -167,15 +152,19 @@ static int parse_and_run(int argc, char **argv, run_options *o) {
       {"version", 0, TOOL_OPT_FLAG, &o->version, NULL, 0, 0, NULL, NULL},
   };
   size_t num_positional;
-  int code = tool_parse("moe-run", options, sizeof(options) / sizeof(*options),
-                        argc, argv, &o->artifact, 1, &num_positional);
+  int code =
+      tool_parse(run_source_name(), options, sizeof(options) / sizeof(*options),
+                 argc, argv, &o->artifact, run_source_files, &num_positional);
   if (code)
     return code;
   if (o->help || o->version) {
-    if (o->help)
+    if (o->help) {
+      tool_print("%s\n", run_source_usage);
       tool_write(help, sizeof(help) - 1);
-    else
-      tool_print_version("moe-run");
+      tool_print("%s", run_source_examples);
+    } else {
+      tool_print_version(run_source_name());
+    }
     return tool_finish(TOOL_OK);
   }
   o->level = level ? *level - '0' : 0;
@@ -198,7 +187,8 @@ static int parse_and_run(int argc, char **argv, run_options *o) {
 
 int main(int argc, char **argv) {
   tool_start();
-  run_options o = {.rtol = 1e-4,
+  run_options o = {.artifact = run_source_start(argc, argv),
+                   .rtol = 1e-4,
                    .atol = 1e-4,
                    .max_new_tokens = 64,
                    .repeat = 1,

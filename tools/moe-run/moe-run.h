@@ -28,6 +28,21 @@ typedef struct {
 } run_state;
 
 //===----------------------------------------------------------------------===//
+// file.c or linked.c: where the module is
+//===----------------------------------------------------------------------===//
+
+/// Arguments that name a file: 1, or 0 of a program that is its own module.
+extern const size_t run_source_files;
+/// First and last lines of the help.
+extern const char run_source_usage[], run_source_examples[];
+/// Call first. The file that holds the module, if no argument names it.
+const char *run_source_start(int argc, char **argv);
+/// What messages and --version call the program.
+const char *run_source_name(void);
+moe_rt_status run_source_open(const char *path, const moe_rt_options *options,
+                              moe_rt_module **module);
+
+//===----------------------------------------------------------------------===//
 // describe.c
 //===----------------------------------------------------------------------===//
 
