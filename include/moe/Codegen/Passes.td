@@ -143,4 +143,49 @@ def EmitEntryPoints : Pass<"moe-emit-entry-points", "ModuleOp"> {
   }];
   let dependentDialects = ["LLVM::LLVMDialect"];
 }
+
+def SelectKernels : Pass<"moe-select-kernels", "ModuleOp"> {
+  let summary = "Replace ops on memrefs by launches of GPU kernels";
+  let description = [{
+    The kernel is chosen by the op, its types and sizes, and the target; it is
+    built in the nested `gpu.module @kernels`, once per configuration. What no
+    kernel is made for stays: `convert-moe-to-loops{threads=device}` and
+    `moe-outline-kernels` take it from there.
+  }];
+  let options = [
+    Option<"arch", "arch", "unsigned", /*default=*/"80",
+           "Compute capability times ten: 80 or 90">,
+    Option<"precision", "precision", "std::string", /*default=*/"\"f32\"",
+           "What products multiply in: f32 or tf32; narrower types are the "
+           "operands' own">];
+  let dependentDialects = ["arith::ArithDialect", "gpu::GPUDialect",
+                           "LLVM::LLVMDialect", "math::MathDialect",
+                           "memref::MemRefDialect", "NVVM::NVVMDialect",
+                           "nvgpu::NVGPUDialect", "scf::SCFDialect"];
+}
+
+def OutlineKernels : Pass<"moe-outline-kernels", "ModuleOp"> {
+  let summary = "Make GPU kernels of the loops of a function";
+  let description = [{
+    A `moe.parallel` becomes a kernel with one thread per iteration, an
+    `scf.parallel` likewise; loops and accesses to memory between them become
+    kernels of a single thread, because the host cannot read the device's
+    memory. What remains on the host is arithmetic on sizes, views and launches.
+  }];
+  let dependentDialects = ["arith::ArithDialect", "gpu::GPUDialect",
+                           "LLVM::LLVMDialect", "memref::MemRefDialect",
+                           "NVVM::NVVMDialect", "scf::SCFDialect"];
+}
+
+def LowerLaunches : Pass<"moe-lower-launches", "ModuleOp"> {
+  let summary = "Turn gpu.launch_func into calls of the context's launch";
+  let description = [{
+    Arguments travel through an array on the stack, tensor maps
+    (`nvgpu.tma.create.descriptor`) as descriptions that the runtime encodes.
+    Launches of one session run one after another; the host does not wait.
+    Functions that launch or use a parameter get the context as their first
+    argument (runtime/include/moe_abi.h).
+  }];
+  let dependentDialects = ["LLVM::LLVMDialect", "func::FuncDialect"];
+}
 #endif // MOE_CODEGEN_PASSES_TD

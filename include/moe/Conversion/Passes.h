@@ -14,6 +14,12 @@ void populateMoEToRaggedTypeConversions(TypeConverter &converter);
 /// Lowers assign, dispatch and combine; share them with other pipelines.
 void populateMoEToRaggedPatterns(const TypeConverter &converter,
                                  RewritePatternSet &patterns);
+/// Who runs iterations that do not depend on one another.
+enum class Threads {
+  None,  ///< one loop
+  Cores, ///< moe.parallel where the work is worth waking other cores
+  Device ///< moe.parallel wherever there are independent rows
+};
 #define GEN_PASS_DECL
 #include "moe/Conversion/Passes.h.inc"
 } // namespace moe

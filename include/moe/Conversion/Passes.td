@@ -36,11 +36,18 @@ def ConvertKernelsToLoops : Pass<"convert-moe-to-loops", "func::FuncOp"> {
     unpacked, one chain per element; `moe.packed_matmul` has a lowering of its
     own (`moe-lower-packed-matmul`). Elementwise nn ops on scalars and vectors
     become arith and math ops wherever they are, except in the epilogue of a
-    `moe.packed_matmul`. Heavy ops run inside `moe.parallel`.
+    `moe.packed_matmul`. Heavy ops run inside
+    `moe.parallel`; for a device all ops with independent rows do.
   }];
   let options = [
-    Option<"sequential", "sequential", "bool", /*default=*/"false",
-           "Emit plain loops instead of moe.parallel">];
+    Option<"threads", "threads", "Threads", /*default=*/"Threads::Cores",
+           "Who runs iterations that do not depend on one another",
+           "::llvm::cl::values("
+           "clEnumValN(Threads::None, \"none\", \"plain loops\"), "
+           "clEnumValN(Threads::Cores, \"cores\", "
+           "\"moe.parallel where the work is worth it\"), "
+           "clEnumValN(Threads::Device, \"device\", "
+           "\"moe.parallel wherever rows are independent\"))">];
   let dependentDialects = ["arith::ArithDialect", "math::MathDialect",
                            "memref::MemRefDialect", "moe::MoEDialect",
                            "scf::SCFDialect", "vector::VectorDialect"];

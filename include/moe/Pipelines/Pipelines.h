@@ -22,7 +22,22 @@ void buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &options);
 /// The same as text, for people and for `--pass-pipeline`.
 std::string getCPUPipelineText(const CPUPipelineOptions &options);
 
-/// Registers `moe-to-cpu`.
+/// What moe-to-gpu is asked for.
+struct GPUPipelineOptions {
+  /// Compute capability times ten: 80, or 90 for sm_90a.
+  unsigned arch = 80;
+  /// 0: no fusion, kernels of plain loops.
+  unsigned optLevel = 2;
+  /// What products multiply in: "f32", "tf32", "bf16" or "f16".
+  std::string precision = "f32";
+};
+
+/// From a level-1 module to kernels in a nested gpu.module and host code that
+/// launches them, both in the llvm dialect.
+void buildGPUPipeline(OpPassManager &pm, const GPUPipelineOptions &options);
+std::string getGPUPipelineText(const GPUPipelineOptions &options);
+
+/// Registers `moe-to-cpu` and `moe-to-gpu`.
 void registerMoEPipelines();
 
 } // namespace mlir::moe

@@ -1,7 +1,7 @@
 //===- OutlineParallel.cpp - Parallel loops as calls of the executor ------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
-#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "../Context.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,24 +19,6 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-// Fields of moe_abi_context.
-static constexpr int64_t kParallelForField = 0, kParamsField = 1;
-
-static Value castTo(OpBuilder &b, Location loc, Type type, Value value) {
-  if (value.getType() == type)
-    return value;
-  return UnrealizedConversionCastOp::create(b, loc, type, value).getResult(0);
-}
-
-/// Field `number` (a pointer) of the context.
-static Value loadContextField(OpBuilder &b, Location loc, Value context,
-                              int64_t number) {
-  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Value address = LLVM::GEPOp::create(b, loc, pointer, pointer, context,
-                                      ArrayRef<LLVM::GEPArg>{number});
-  return LLVM::LoadOp::create(b, loc, pointer, address);
-}
-
 namespace {
 class Outliner {
 public:
@@ -46,13 +28,12 @@ public:
   LogicalResult run() {
     if (failed(check()))
       return failure();
-    for (auto parameter : module.getOps<ParameterOp>())
-      parameters.try_emplace(parameter.getSymNameAttr(), parameters.size());
-    addContexts();
+    addContextArguments(module,
+                        [](Operation *op) { return isa<ParallelOp>(op); });
+    lowerParameterRefs(module, converter);
     for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (func.isExternal())
         continue;
-      func.walk([&](ParameterRefOp op) { lowerReference(op); });
       // Innermost first; an inner loop of an outlined body is gone by then.
       SmallVector<ParallelOp> loops;
       func.walk<WalkOrder::PostOrder>(
@@ -67,17 +48,10 @@ public:
 private:
   /// Everything that could fail, before the IR changes.
   LogicalResult check() {
-    WalkResult walk = module.walk([&](Operation *op) {
-      if (auto reference = dyn_cast<ParameterRefOp>(op)) {
-        if (!isa<MemRefType>(reference.getResult().getType()))
-          return reference.emitOpError(
-                     "must be a memref: run one-shot-bufferize first"),
-                 WalkResult::interrupt();
-      } else if (auto loop = dyn_cast<ParallelOp>(op)) {
-        if (failed(checkLoop(loop)))
-          return WalkResult::interrupt();
-      }
-      return WalkResult::advance();
+    if (failed(checkParameterRefs(module)))
+      return failure();
+    WalkResult walk = module.walk([&](ParallelOp loop) {
+      return WalkResult(checkLoop(loop));
     });
     return failure(walk.wasInterrupted());
   }
@@ -96,58 +70,6 @@ private:
                << capture.getType() << ", which has no form in memory";
     }
     return success();
-  }
-
-  /// Gives the context as first argument to functions that need it.
-  void addContexts() {
-    llvm::SmallPtrSet<Operation *, 16> needing;
-    SymbolTable symbols(module);
-    auto funcs = llvm::to_vector(module.getOps<func::FuncOp>());
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (func::FuncOp func : funcs) {
-        if (needing.contains(func))
-          continue;
-        WalkResult found = func.walk([&](Operation *op) {
-          auto call = dyn_cast<func::CallOp>(op);
-          bool needs =
-              isa<ParallelOp, ParameterRefOp>(op) ||
-              (call && needing.contains(symbols.lookup(call.getCallee())));
-          return needs ? WalkResult::interrupt() : WalkResult::advance();
-        });
-        if (found.wasInterrupted()) {
-          needing.insert(func);
-          changed = true;
-        }
-      }
-    }
-    Type pointer = LLVM::LLVMPointerType::get(module.getContext());
-    for (func::FuncOp func : funcs)
-      if (needing.contains(func))
-        (void)func.insertArgument(0, pointer, {}, func.getLoc());
-    for (func::FuncOp func : funcs)
-      func.walk([&](func::CallOp call) {
-        if (needing.contains(symbols.lookup(call.getCallee())))
-          call->insertOperands(0, func.getArgument(0));
-      });
-  }
-
-  /// parameter_ref -> the pointer in the context's table, as a memref.
-  void lowerReference(ParameterRefOp op) {
-    OpBuilder b(op);
-    Location loc = op.getLoc();
-    Value context = op->getParentOfType<func::FuncOp>().getArgument(0);
-    Type pointer = LLVM::LLVMPointerType::get(b.getContext());
-    Value table = loadContextField(b, loc, context, kParamsField);
-    int64_t number = parameters.lookup(op.getParameterAttr().getAttr());
-    Value address = LLVM::GEPOp::create(b, loc, pointer, pointer, table,
-                                        ArrayRef<LLVM::GEPArg>{number});
-    Value data = LLVM::LoadOp::create(b, loc, pointer, address);
-    auto type = cast<MemRefType>(op.getResult().getType());
-    Value descriptor =
-        MemRefDescriptor::fromStaticShape(b, loc, converter, type, data);
-    op.replaceAllUsesWith(castTo(b, loc, type, descriptor));
-    op.erase();
   }
 
   void outline(ParallelOp op, func::FuncOp func, unsigned number) {
@@ -219,7 +141,7 @@ private:
                             address);
     }
     Value self = func.getArgument(0);
-    Value parallelFor = loadContextField(b, loc, self, kParallelForField);
+    Value parallelFor = loadContextField(b, loc, self, ContextField::ParallelFor);
     Value bodyAddress = LLVM::AddressOfOp::create(b, loc, pointer, name);
     Value size = castTo(b, loc, i64, op.getSize());
     auto type =
@@ -231,7 +153,6 @@ private:
 
   ModuleOp module;
   LLVMTypeConverter converter;
-  llvm::DenseMap<StringAttr, int64_t> parameters;
 };
 
 struct OutlineParallelPass

@@ -79,12 +79,18 @@ Value LoopBuilder::scratch(ArrayRef<int64_t> shape) {
 }
 
 void LoopBuilder::parallel(Value size, function_ref<void(Value)> body) {
-  if (sequential)
+  if (threads == Threads::None)
     return loop(size, body);
   auto parallel = ParallelOp::create(*this, size);
   OpBuilder::InsertionGuard guard(*this);
   setInsertionPointToStart(&parallel.getBody().front());
   loop(parallel.getBegin(), parallel.getEnd(), body);
+}
+void LoopBuilder::lightParallel(Value size, function_ref<void(Value)> body) {
+  if (threads == Threads::Device)
+    parallel(size, body);
+  else
+    loop(size, body);
 }
 void LoopBuilder::loop(Value from, Value to, Value step,
                        function_ref<void(Value)> body) {

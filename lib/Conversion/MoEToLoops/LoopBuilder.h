@@ -9,6 +9,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "moe/Conversion/Passes.h"
 #include "moe/Dialect/MoE/IR/MoE.h"
 
 namespace mlir::moe {
@@ -21,8 +22,10 @@ constexpr int64_t kLanes = 16;
 /// once for the scalars of a remainder, `width` is kLanes or 1.
 class LoopBuilder : public ImplicitLocOpBuilder {
 public:
-  LoopBuilder(Operation *op, bool sequential)
-      : ImplicitLocOpBuilder(op->getLoc(), op), sequential(sequential) {}
+  LoopBuilder(Operation *op, Threads threads)
+      : ImplicitLocOpBuilder(op->getLoc(), op), threads(threads) {}
+
+  Threads getThreads() const { return threads; }
 
   // Constants.
   Value index(int64_t value);
@@ -79,8 +82,10 @@ public:
   Value scratch(ArrayRef<int64_t> shape);
 
   // Control flow.
-  /// Runs `body` on [0, size): `moe.parallel`, or one loop if `sequential`.
+  /// Runs `body` on [0, size): `moe.parallel`, or one loop without threads.
   void parallel(Value size, function_ref<void(Value)> body);
+  /// The same for work that is not worth waking other cores for.
+  void lightParallel(Value size, function_ref<void(Value)> body);
   void loop(Value from, Value to, Value step, function_ref<void(Value)> body);
   void loop(Value from, Value to, function_ref<void(Value)> body) {
     loop(from, to, index(1), body);
@@ -117,7 +122,7 @@ public:
   }
 
 private:
-  bool sequential;
+  Threads threads;
 };
 
 /// out[m, n] = sum_k x[m, k] weight[n, k] + bias[n], added to what is there if

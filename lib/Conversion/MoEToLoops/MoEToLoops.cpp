@@ -51,7 +51,7 @@ private:
     if (op->getNumResults())
       return op->emitOpError(
           "must be on memrefs: run one-shot-bufferize first");
-    LoopBuilder b(op, sequential);
+    LoopBuilder b(op, threads);
     if (failed(lowerRouting(op, b)) && failed(lowerRagged(op, b)) &&
         failed(lowerNN(op, b)) && failed(lowerAttention(op, b)))
       return op->emitOpError("has no lowering to loops");

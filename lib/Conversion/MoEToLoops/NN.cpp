@@ -153,7 +153,7 @@ static void lower(nn::CacheAppendOp op, LoopBuilder &b) {
   Value x = op.getX(), lengths = op.getLengths(), cache = op.getOuts()[0];
   Value rows = b.dim(x, 0), headSize = b.dim(cache, 4);
   Value numTokens = b.rowsPerSequence(rows, b.dim(lengths, 0));
-  b.loop(rows, [&](Value row) {
+  b.lightParallel(rows, [&](Value row) {
     Value sequence = b.div(row, numTokens);
     Value position =
         b.add(b.loadIndex(lengths, sequence), b.rem(row, numTokens));
@@ -169,12 +169,11 @@ static void lower(nn::CacheAppendOp op, LoopBuilder &b) {
 static void lower(nn::LastRowsOp op, LoopBuilder &b) {
   Value x = op.getX(), out = op.getOuts()[0];
   Value numTokens = b.dim(op.getIds(), 1);
-  // Callers refuse S = 0; code that is called all the same must not read the
-  // row before the first one.
-  Value some =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::ne, numTokens, b.index(0));
-  b.when(some, [&] {
-    b.loop(b.dim(op.getIds(), 0), [&](Value sequence) {
+  b.lightParallel(b.dim(op.getIds(), 0), [&](Value sequence) {
+    // Callers refuse S = 0; code that is called all the same must not read the
+    // row before the first one.
+    Value some = b.compare(arith::CmpIPredicate::ne, numTokens, b.index(0));
+    b.when(some, [&] {
       Value row =
           b.sub(b.mul(b.add(sequence, b.index(1)), numTokens), b.index(1));
       b.columns(b.dim(x, 1), {x, out}, [&](Value h, int64_t width) {

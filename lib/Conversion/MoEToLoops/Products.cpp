@@ -61,6 +61,24 @@ void moe::buildMatmul(LoopBuilder &b, Value x, Value weight, Value bias,
   Value zero = b.index(0), one = b.index(1), lanes = b.index(kLanes);
   Value numRows = b.dim(x, 0), depth = b.dim(x, 1),
         numColumns = b.dim(weight, 0);
+  auto finish = [&](Value sum, Value m, Value n) {
+    if (bias)
+      sum = b.addF(sum, b.load(bias, n));
+    if (accumulate)
+      sum = b.addF(b.load(out, {m, n}), sum);
+    b.store(sum, out, {m, n});
+  };
+  if (b.getThreads() == Threads::Device) {
+    // A thread for each element: blocks would need local memory.
+    b.parallel(b.mul(numRows, numColumns), [&](Value i) {
+      Value m = b.div(i, numColumns), n = b.rem(i, numColumns);
+      Value sum = b.reduce(depth, b.f32(0), [&](Value k, Value acc) {
+        return b.fma(b.load(x, {m, k}), b.load(weight, {n, k}), acc);
+      });
+      finish(sum, m, n);
+    });
+    return;
+  }
   auto ceilDiv = [&](Value size, int64_t by) {
     return b.div(b.add(size, b.index(by - 1)), b.index(by));
   };
@@ -109,13 +127,8 @@ void moe::buildMatmul(LoopBuilder &b, Value x, Value weight, Value bias,
 
     b.loop(rows, [&](Value row) {
       b.loop(columns, [&](Value column) {
-        Value m = b.add(firstRow, row), n = b.add(firstColumn, column);
-        Value sum = b.load(sums, {row, column});
-        if (bias)
-          sum = b.addF(sum, b.load(bias, n));
-        if (accumulate)
-          sum = b.addF(b.load(out, {m, n}), sum);
-        b.store(sum, out, {m, n});
+        finish(b.load(sums, {row, column}), b.add(firstRow, row),
+               b.add(firstColumn, column));
       });
     });
   });

@@ -73,7 +73,7 @@ static void lower(ScoreOp op, LoopBuilder &b) {
 
 static void lower(AddSelectionBiasOp op, LoopBuilder &b) {
   Value scores = op.getScores(), out = op.getOuts()[0];
-  b.loop(b.dim(scores, 0), [&](Value t) {
+  b.lightParallel(b.dim(scores, 0), [&](Value t) {
     b.loop(b.dim(scores, 1), [&](Value e) {
       b.store(b.addF(b.load(scores, {t, e}), b.load(op.getBias(), e)), out,
               {t, e});
@@ -148,7 +148,7 @@ static Value buildLookUp(LoopBuilder &b, Value indices, Value t, Value j,
 static void lower(TakeOp op, LoopBuilder &b) {
   Value scores = op.getScores(), indices = op.getIndices(),
         out = op.getOuts()[0];
-  b.loop(b.dim(indices, 0), [&](Value t) {
+  b.lightParallel(b.dim(indices, 0), [&](Value t) {
     b.loop(b.dim(indices, 1), [&](Value j) {
       b.store(buildLookUp(b, indices, t, j, b.dim(scores, 1),
                           [&](Value e) { return b.load(scores, {t, e}); }),
@@ -160,7 +160,7 @@ static void lower(TakeOp op, LoopBuilder &b) {
 static void lower(RenormalizeOp op, LoopBuilder &b) {
   Value weights = op.getWeights(), out = op.getOuts()[0];
   Value slots = b.dim(weights, 1);
-  b.loop(b.dim(weights, 0), [&](Value t) {
+  b.lightParallel(b.dim(weights, 0), [&](Value t) {
     Value norm = b.reduce(slots, b.f32(0), [&](Value j, Value acc) -> Value {
       Value w = b.load(weights, {t, j});
       if (op.getP() == 2)
@@ -183,7 +183,7 @@ static void lower(RenormalizeOp op, LoopBuilder &b) {
 static void lower(ScaleOp op, LoopBuilder &b) {
   Value weights = op.getWeights();
   Value factor = b.f32(op.getFactor().convertToDouble());
-  b.loop(b.dim(weights, 0), [&](Value t) {
+  b.lightParallel(b.dim(weights, 0), [&](Value t) {
     b.loop(b.dim(weights, 1), [&](Value j) {
       b.store(b.mulF(b.load(weights, {t, j}), factor), op.getOuts()[0], {t, j});
     });
@@ -192,7 +192,7 @@ static void lower(ScaleOp op, LoopBuilder &b) {
 
 static void lower(ScaleByExpertOp op, LoopBuilder &b) {
   Value weights = op.getWeights(), factors = op.getFactors();
-  b.loop(b.dim(weights, 0), [&](Value t) {
+  b.lightParallel(b.dim(weights, 0), [&](Value t) {
     b.loop(b.dim(weights, 1), [&](Value j) {
       Value scaled = buildLookUp(
           b, op.getIndices(), t, j, b.dim(factors, 0), [&](Value e) {

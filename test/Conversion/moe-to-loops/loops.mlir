@@ -1,6 +1,6 @@
 // RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(convert-moe-to-loops))' \
 // RUN:   | FileCheck %s
-// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(convert-moe-to-loops{sequential=true}))' \
+// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(convert-moe-to-loops{threads=none}))' \
 // RUN:   | FileCheck %s --check-prefix=SEQ
 // Nothing is left to do the second time.
 // RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(convert-moe-to-loops))' -o %t

@@ -144,6 +144,18 @@ LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
     return op->emitError() << name << " must be an array of pairs "
                            << "array<i64: argument, dimension>";
   }
+  if (name == kDynamicSharedAttr && isa<FunctionOpInterface>(op)) {
+    auto bytes = dyn_cast<IntegerAttr>(attribute.getValue());
+    if (bytes && bytes.getType().isInteger(32) && bytes.getInt() >= 0)
+      return success();
+    return op->emitError() << name << " must be a number of bytes as i32";
+  }
+  if ((name == kOverlapsAttr || name == kAllowStackAttr) &&
+      isa<FunctionOpInterface>(op)) {
+    if (isa<UnitAttr>(attribute.getValue()))
+      return success();
+    return op->emitError() << name << " must be a unit attribute";
+  }
   if (!isa<ModuleOp>(op))
     return op->emitError() << name << " is not an attribute of "
                            << op->getName();

@@ -52,6 +52,15 @@ def MoE_Dialect : Dialect {
     /// @f and the dimension that it is, or -1 for the value. DenseI64ArrayAttrs.
     static constexpr ::llvm::StringLiteral kArenaLeavesAttr =
         "moe.arena_leaves";
+    /// On a kernel: bytes of dynamic shared memory that a launch asks for.
+    /// IntegerAttr.
+    static constexpr ::llvm::StringLiteral kDynamicSharedAttr =
+        "moe.dynamic_shared";
+    /// On a kernel: it may start before the one in front of it has ended.
+    /// UnitAttr.
+    static constexpr ::llvm::StringLiteral kOverlapsAttr = "moe.overlaps";
+    /// On a kernel: a stack and spills are a warning, not an error. UnitAttr.
+    static constexpr ::llvm::StringLiteral kAllowStackAttr = "moe.allow_stack";
   }];
 }
 
