@@ -337,10 +337,10 @@ private:
   }
 
   LogicalResult outlineParallel(ParallelOp op) {
-    return emit(op.getOperation(), op.getSize(), op.getSize(),
-                [&](KernelBuilder &b, IRMapping &mapping, ValueRange extra) {
+    return emit(op.getOperation(), op.getSize(), {},
+                [&](KernelBuilder &b, IRMapping &mapping, ValueRange) {
                   Value i = getThread(b);
-                  b.when(b.less(i, extra[0]), [&] {
+                  b.when(b.less(i, mapping.lookup(op.getSize())), [&] {
                     mapping.map(op.getBegin(), i);
                     mapping.map(op.getEnd(),
                                 b.add(i, arith::ConstantIndexOp::create(b, 1)));

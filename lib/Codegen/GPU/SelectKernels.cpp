@@ -67,7 +67,7 @@ private:
   LogicalResult readTarget(GPUTarget &target) {
     if (arch != 80 && arch != 90)
       return getOperation().emitError("no kernels for compute capability ")
-             << arch << ", expected 80 or 90";
+             << int64_t(arch) << ", expected 80 or 90";
     target.arch = arch;
     auto named = llvm::StringSwitch<std::optional<Precision>>(precision)
                      .Case("f32", Precision::F32)
