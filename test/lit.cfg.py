@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 
 import lit.formats
@@ -15,6 +16,18 @@ config.environment["LC_ALL"] = "C"
 for name in ("MOE_RANDOM_CASES", "MOE_RANDOM_SEED"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
+# The assembler for GPUs: of the environment, the CUDA toolkit, or where
+# scripts/setup.sh lays it.
+ptxas = os.environ.get("MOE_PTXAS") or shutil.which("ptxas") or next(
+    filter(lambda file: os.access(file, os.X_OK), [
+        os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin",
+                     "ptxas"),
+        "/usr/local/cuda/bin/ptxas",
+        os.path.join(config.moe_binary_dir, "cuda", "bin", "ptxas"),
+    ]), "none")
+config.environment["MOE_PTXAS"] = ptxas
+if ptxas != "none":
+    config.available_features.add("ptxas")
 # Programs that are built without it cannot link our libraries then.
 if config.moe_sanitized:
     config.available_features.add("sanitized")

@@ -68,6 +68,10 @@ void moe::initializeCodeGeneration() {
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     LLVMInitializeX86AsmParser();
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
     // A fatal error of the linker comes back only when this is on.
     llvm::CrashRecoveryContext::Enable();
   });
@@ -90,6 +94,11 @@ struct BackendDiagnostics : llvm::DiagnosticHandler {
   std::string &text;
 };
 } // namespace
+
+std::unique_ptr<llvm::DiagnosticHandler>
+moe::createBackendDiagnostics(std::string &text) {
+  return std::make_unique<BackendDiagnostics>(text);
+}
 
 //===----------------------------------------------------------------------===//
 // One module to code
@@ -209,7 +218,7 @@ ArrayRef<LibraryFunction> moe::getLibraryFunctions() {
 
 LevelCode::LevelCode(const CPULevel &level, unsigned optLevel)
     : level(level), optLevel(optLevel) {
-  context.setDiagnosticHandler(std::make_unique<BackendDiagnostics>(errors));
+  context.setDiagnosticHandler(createBackendDiagnostics(errors));
 }
 
 /// Names what the library would import.
@@ -317,7 +326,10 @@ static void addNote(llvm::Module &module, StringRef manifest) {
   llvm::appendToCompilerUsed(module, {global});
 }
 
-static void addQuery(llvm::Module &module, ArrayRef<CPULevel> levels) {
+/// Levels from here on are devices'.
+constexpr unsigned kFirstDeviceLevel = 80;
+
+static void addQuery(llvm::Module &module, ArrayRef<unsigned> levels) {
   llvm::IRBuilder<> b(module.getContext());
   auto *type = llvm::FunctionType::get(
       b.getPtrTy(), {b.getInt32Ty(), b.getInt32Ty()}, /*isVarArg=*/false);
@@ -326,14 +338,18 @@ static void addQuery(llvm::Module &module, ArrayRef<CPULevel> levels) {
   b.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "", query));
   auto *none = llvm::ConstantPointerNull::get(b.getPtrTy());
   llvm::Value *result = none;
-  for (const CPULevel &level : levels) { // ascending: the best one wins
+  llvm::Value *asked = query->getArg(1);
+  llvm::Value *isCPU = b.CreateICmpULT(asked, b.getInt32(kFirstDeviceLevel));
+  for (unsigned level : levels) { // ascending: the best one wins
     auto *table = new llvm::GlobalVariable(
         module, b.getInt32Ty(), /*isConstant=*/true,
         llvm::GlobalValue::ExternalLinkage, /*Initializer=*/nullptr,
-        "moe.v" + Twine(level.level) + ".library");
+        "moe.v" + Twine(level) + ".library");
     table->setVisibility(llvm::GlobalValue::HiddenVisibility);
-    llvm::Value *runs =
-        b.CreateICmpUGE(query->getArg(1), b.getInt32(level.level));
+    llvm::Value *number = b.getInt32(level);
+    llvm::Value *runs = level < kFirstDeviceLevel
+                            ? b.CreateAnd(isCPU, b.CreateICmpUGE(asked, number))
+                            : b.CreateICmpEQ(asked, number);
     result = b.CreateSelect(runs, table, result);
   }
   llvm::Value *understood =
@@ -350,7 +366,7 @@ static Expected<Object> compileBaseline(llvm::Module &module, StringRef name) {
   return object;
 }
 
-Expected<Object> moe::emitQuery(ArrayRef<CPULevel> levels, StringRef manifest) {
+Expected<Object> moe::emitQuery(ArrayRef<unsigned> levels, StringRef manifest) {
   llvm::LLVMContext context;
   llvm::Module module("moe", context);
   addQuery(module, levels);

@@ -4,6 +4,7 @@
 #ifndef MOE_LIB_TARGET_EMIT_H
 #define MOE_LIB_TARGET_EMIT_H
 #include "moe/Target/Compile.h"
+#include "llvm/IR/DiagnosticHandler.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include <memory>
@@ -25,6 +26,10 @@ struct LibraryFunction {
   StringLiteral name, version;
 };
 ArrayRef<LibraryFunction> getLibraryFunctions();
+
+/// Collects errors of a back end in `text`, which outlives it.
+std::unique_ptr<llvm::DiagnosticHandler>
+createBackendDiagnostics(std::string &text);
 
 /// One level's code. Has an LLVMContext of its own, so that levels can be
 /// compiled at the same time.
@@ -49,8 +54,9 @@ private:
   std::unique_ptr<llvm::Module> module;
 };
 
-/// moe_library_query() and the note, as code that every x86-64 runs.
-llvm::Expected<Object> emitQuery(ArrayRef<CPULevel> levels, StringRef manifest);
+/// moe_library_query() and the note, as code that every x86-64 runs. `levels`
+/// are in ascending order, devices' among them.
+llvm::Expected<Object> emitQuery(ArrayRef<unsigned> levels, StringRef manifest);
 
 /// A library that only says which symbol has which version, for the linker.
 llvm::Expected<Object> emitStubCode(ArrayRef<LibraryFunction> functions);

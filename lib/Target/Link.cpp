@@ -8,10 +8,15 @@
 //===----------------------------------------------------------------------===//
 #include "Link.h"
 #include "lld/Common/Driver.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/thread.h"
 #include <algorithm>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <mutex>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -223,6 +228,89 @@ Error moe::linkLibrary(ArrayRef<Object> objects, SmallVectorImpl<char> &file) {
   inputs.arguments.push_back("--as-needed");
   if (Error error = inputs.add("libc.so.6", stub))
     return error;
+  return inputs.link(file);
+}
+
+Expected<std::string> moe::findProgramArchive(StringRef asked) {
+  std::string path = asked.str();
+  Dl_info info;
+  if (path.empty() &&
+      ::dladdr(reinterpret_cast<void *>(&moe::findProgramArchive), &info) &&
+      info.dli_fname) {
+    // Through symbolic links: the archive lies beside the file itself.
+    SmallString<128> real;
+    if (llvm::sys::fs::real_path(info.dli_fname, real))
+      real = info.dli_fname;
+    llvm::sys::path::remove_filename(real);
+    llvm::sys::path::append(real, "libmoe_main.a");
+    path = real.str().str();
+  }
+  std::string reason;
+  if (std::error_code code =
+          llvm::sys::fs::access(path, llvm::sys::fs::AccessMode::Exist))
+    reason = code.message();
+  else if (!llvm::sys::fs::is_regular_file(path))
+    reason = "is not a regular file";
+  if (!reason.empty())
+    return llvm::make_error<CompileError>(
+        CompileError::Environment,
+        path + ": cannot open: " + reason +
+            "; --emit=exe needs this archive, which is installed beside "
+            "libMoE.so");
+  return path;
+}
+
+/// Where this process has the shared library `name` from.
+static std::string findLoaded(StringRef name) {
+  struct Search {
+    StringRef name;
+    std::string path;
+  } search = {name, ""};
+  ::dl_iterate_phdr(
+      [](dl_phdr_info *info, size_t, void *data) {
+        auto &search = *static_cast<Search *>(data);
+        StringRef path = info->dlpi_name ? info->dlpi_name : "";
+        if (llvm::sys::path::filename(path) != search.name)
+          return 0;
+        search.path = path.str();
+        return 1;
+      },
+      &search);
+  return search.path;
+}
+
+Error moe::linkProgram(ArrayRef<Object> objects, StringRef archive,
+                       SmallVectorImpl<char> &file) {
+  Inputs inputs;
+  inputs.arguments = {"-pie",
+                      "--dynamic-linker=/lib64/ld-linux-x86-64.so.2",
+                      "--gc-sections",
+                      "--no-undefined",
+                      "--strip-debug",
+                      "--hash-style=gnu",
+                      "-z",
+                      "relro",
+                      "-z",
+                      "now",
+                      "-z",
+                      "noexecstack",
+                      "-z",
+                      "text",
+                      "-z",
+                      "max-page-size=4096"};
+  for (const Object &object : objects)
+    if (Error error = inputs.add(object.name, object.bytes))
+      return error;
+  llvm::append_values(inputs.arguments, archive.str(),
+                      std::string("--as-needed"));
+  for (StringRef name : {"libc.so.6", "libm.so.6"}) {
+    std::string path = findLoaded(name);
+    if (path.empty())
+      return llvm::make_error<CompileError>(
+          CompileError::Environment,
+          "--emit=exe needs " + name + ", which this process does not have");
+    inputs.arguments.push_back(path);
+  }
   return inputs.link(file);
 }
 

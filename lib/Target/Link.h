@@ -11,6 +11,15 @@ namespace mlir::moe {
 /// sequence; the linker has one state per process.
 llvm::Error linkLibrary(ArrayRef<Object> objects, SmallVectorImpl<char> &file);
 
+/// A program of the objects and of what libmoe_main.a does with them. It needs
+/// the C library and libm, in the versions that this process has loaded.
+llvm::Error linkProgram(ArrayRef<Object> objects, StringRef archive,
+                        SmallVectorImpl<char> &file);
+
+/// `asked` or, where that is empty, the libmoe_main.a beside libMoE.so. Fails
+/// if it cannot be read.
+llvm::Expected<std::string> findProgramArchive(StringRef asked);
+
 /// The objects as one.
 llvm::Error linkRelocatable(ArrayRef<Object> objects,
                             SmallVectorImpl<char> &file);

@@ -38,6 +38,15 @@ public:
     return {entry->second, uint32_t(text.size())};
   }
 
+  /// For an image: aligned, and alone. A NUL follows.
+  moe_abi_string addImage(ArrayRef<char> image) {
+    bytes.resize(llvm::alignTo(bytes.size(), 16));
+    moe_abi_string place = {uint32_t(bytes.size()), uint32_t(image.size())};
+    bytes.append(image.begin(), image.end());
+    bytes += '\0';
+    return place;
+  }
+
   std::string bytes;
 
 private:
@@ -73,9 +82,93 @@ static moe_abi_source convert(SourceAttr source, Writer &w) {
   return result;
 }
 
+/// Whether the code of two devices wants the same bytes in memory, laid out by
+/// functions of the same number.
+static bool haveSameParams(const LevelManifest &a, const LevelManifest &b) {
+  return a.pack == b.pack &&
+         llvm::equal(a.params, b.params, [](auto &x, auto &y) {
+           return x.name == y.name && x.layout == y.layout &&
+                  x.sizeBytes == y.sizeBytes && x.sources == y.sources;
+         });
+}
+
+namespace {
+/// The table of parameters and that of their sources.
+struct ParamTables {
+  /// One entry for each parameter of `levels`, which agree on names and
+  /// sources: those of the CPU, or a device alone.
+  void add(ArrayRef<LevelManifest> levels, Writer &w) {
+    if (levels.empty())
+      return;
+    for (auto [i, layout] : llvm::enumerate(levels.front().params)) {
+      moe_abi_param entry = {};
+      entry.name = w.addString(layout.name);
+      entry.first_source = sources.size();
+      entry.num_sources = layout.sources.size();
+      entry.pack[0] = entry.pack[1] = MOE_ABI_NONE;
+      for (const LevelManifest &level : levels)
+        for (unsigned place : {0, 1}) {
+          if (level.level == 4 - place) // the other CPU level
+            continue;
+          entry.layout[place] = w.addString(level.params[i].layout);
+          entry.size[place] = level.params[i].sizeBytes;
+          entry.pack[place] = level.pack[i];
+        }
+      params.push_back(entry);
+      for (auto source : layout.sources.getAsRange<SourceAttr>())
+        sources.push_back(convert(source, w));
+    }
+  }
+
+  std::vector<moe_abi_param> params;
+  std::vector<moe_abi_source> sources;
+};
+
+/// The tables that say what runs on a device.
+struct DeviceTables {
+  void add(const DeviceManifest &device, ArrayRef<uint32_t> params, Writer &w) {
+    const DeviceFacts &facts = getDevice(device.host.level);
+    moe_abi_device entry = {};
+    entry.name = w.addString(facts.name);
+    entry.level = facts.level;
+    entry.exact = facts.exact;
+    entry.first_param = params[0];
+    entry.num_params = params[1];
+    entry.first_kernel = kernels.size();
+    entry.num_kernels = device.kernels.size();
+    for (const Kernel &kernel : device.kernels)
+      kernels.push_back(convert(kernel, w));
+    entry.first_image = images.size();
+    if (!device.cubin.empty())
+      images.push_back({MOE_ABI_IMAGE_CUBIN, 0, w.addImage(device.cubin)});
+    images.push_back({MOE_ABI_IMAGE_PTX, 0, w.addImage(device.ptx)});
+    entry.num_images = images.size() - entry.first_image;
+    devices.push_back(entry);
+  }
+
+  static moe_abi_kernel convert(const Kernel &kernel, Writer &w) {
+    moe_abi_kernel entry = {};
+    entry.name = w.addString(kernel.name);
+    entry.num_arguments = kernel.numArguments;
+    llvm::copy(kernel.block, entry.block);
+    llvm::copy(kernel.cluster, entry.cluster);
+    entry.static_shared = kernel.staticShared;
+    entry.dynamic_shared = kernel.dynamicShared;
+    entry.registers = kernel.registers;
+    entry.flags = kernel.overlaps ? MOE_ABI_KERNEL_OVERLAPS : 0;
+    return entry;
+  }
+
+  std::vector<moe_abi_device> devices;
+  std::vector<moe_abi_kernel> kernels;
+  std::vector<moe_abi_image> images;
+};
+} // namespace
+
 std::string moe::buildManifest(const ModuleInterface &interface,
                                ArrayRef<FunctionCode> code,
-                               ArrayRef<LevelManifest> levels) {
+                               ArrayRef<LevelManifest> levels,
+                               ArrayRef<DeviceManifest> devices) {
   // Strings lie right behind the header, so that their places are known when
   // they are met; tables follow.
   Writer w;
@@ -109,30 +202,34 @@ std::string moe::buildManifest(const ModuleInterface &interface,
     for (const InterfaceArgument &argument : function.arguments)
       arguments.push_back(convert(argument, w));
   }
-  std::vector<moe_abi_param> params;
-  std::vector<moe_abi_source> sources;
-  for (auto [i, layout] : llvm::enumerate(levels.front().params)) {
-    moe_abi_param entry = {};
-    entry.name = w.addString(layout.name);
-    entry.first_source = sources.size();
-    entry.num_sources = layout.sources.size();
-    entry.pack[0] = entry.pack[1] = MOE_ABI_NONE;
-    for (const LevelManifest &level : levels) {
-      unsigned index = level.level - 3;
-      entry.layout[index] = w.addString(level.params[i].layout);
-      entry.size[index] = level.params[i].sizeBytes;
-      entry.pack[index] = level.pack[i];
+  ParamTables params;
+  params.add(levels, w);
+  header.num_cpu_params = params.params.size();
+  DeviceTables deviceTables;
+  std::vector<std::array<uint32_t, 2>> ranges;
+  for (const DeviceManifest &device : devices) {
+    size_t same = 0;
+    while (same < ranges.size() &&
+           !haveSameParams(devices[same].host, device.host))
+      ++same;
+    if (same < ranges.size()) {
+      ranges.push_back(ranges[same]);
+    } else {
+      uint32_t first = params.params.size();
+      params.add(device.host, w);
+      ranges.push_back({first, uint32_t(params.params.size() - first)});
     }
-    params.push_back(entry);
-    for (auto source : layout.sources.getAsRange<SourceAttr>())
-      sources.push_back(convert(source, w));
+    deviceTables.add(device, ranges.back(), w);
   }
 
   header.symbols = w.addTable(ArrayRef(symbols));
   header.functions = w.addTable(ArrayRef(functions));
   header.arguments = w.addTable(ArrayRef(arguments));
-  header.params = w.addTable(ArrayRef(params));
-  header.sources = w.addTable(ArrayRef(sources));
+  header.params = w.addTable(ArrayRef(params.params));
+  header.sources = w.addTable(ArrayRef(params.sources));
+  header.devices = w.addTable(ArrayRef(deviceTables.devices));
+  header.kernels = w.addTable(ArrayRef(deviceTables.kernels));
+  header.images = w.addTable(ArrayRef(deviceTables.images));
   header.manifest_size = w.bytes.size();
   memcpy(w.bytes.data(), &header, sizeof(header));
   return std::move(w.bytes);

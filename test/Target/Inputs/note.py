@@ -42,6 +42,8 @@ def main(path):
     levels, reserved = struct.unpack_from("<II", note, 88)
     tables = struct.unpack_from("<10I", note, 96)
     max_length, vocabulary = struct.unpack_from("<qq", note, 136)
+    tables += struct.unpack_from("<6I", note, 152)
+    num_cpu_params, = struct.unpack_from("<I", note, 176)
 
     def text(offset, count):
         assert offset + count <= length
@@ -79,14 +81,30 @@ def main(path):
             print(*line, *([] if a[5] == NONE else ["count", a[5]]),
                   *([] if a[6] == 0 else ["limit", a[6]]))
     sources = rows(4, "<4I8Q4I")
-    for p in rows(3, "<8IQQII"):
+    for number, p in enumerate(rows(3, "<8IQQII")):
         print("parameter", text(*p[0:2]))
         for i in range(2):
-            print("  level", 3 + i, repr(text(*p[2 + 2 * i:4 + 2 * i])),
+            print("  level", 3 + i if number < num_cpu_params else "device",
+                  repr(text(*p[2 + 2 * i:4 + 2 * i])),
                   p[8 + i], "pack", "-" if p[10 + i] == NONE else p[10 + i])
         for s in sources[p[6]:p[6] + p[7]]:
             print("  source", text(*s[0:2]), DTYPES[s[2]], list(s[4:4 + s[3]]),
                   "first", s[12], "count", s[13], "part", s[14])
+    kernels = rows(6, "<13I")
+    images = rows(7, "<4I")
+    for d in rows(5, "<10I"):
+        print("device", text(*d[0:2]), "level", d[2], "exact", d[3],
+              "parameters", d[4], "to", d[4] + d[5])
+        for k in kernels[d[6]:d[6] + d[7]]:
+            print("  kernel", text(*k[0:2]), "arguments", k[2], "block",
+                  list(k[3:6]), "cluster", list(k[6:9]), "shared", *k[9:11],
+                  "registers", k[11], "flags", k[12])
+        for kind, _, offset, size in images[d[8]:d[8] + d[9]]:
+            image = note[offset:offset + size]
+            assert len(image) == size and note[offset + size] == 0
+            print("  image", ["cubin", "ptx"][kind], "aligned",
+                  offset % 16 == 0, "starts", image[:4] if kind == 0 else
+                  image.split(b"\n")[4].decode())
 
 
 main(sys.argv[1])

@@ -1,6 +1,7 @@
-//===- CPULevels.cpp - Names of CPUs --------------------------------------===//
+//===- Targets.cpp - Names of CPUs and GPUs -------------------------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
+#include "PTX.h"
 #include "moe/Target/Compile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/TargetParser/Host.h"
@@ -61,23 +62,41 @@ static Error addLevel(const CPULevel &added,
                            Twine(added.level) + ", only one fits in a file");
 }
 
-Error moe::addTarget(StringRef name, SmallVectorImpl<CPULevel> &levels) {
+static void addDevice(const DeviceFacts &facts,
+                      SmallVectorImpl<Device> &devices) {
+  auto *place = llvm::find_if(
+      devices, [&](Device &device) { return device.level >= facts.level; });
+  if (place == devices.end() || place->level != facts.level)
+    devices.insert(place, {facts.level, facts.name.str()});
+}
+
+Error moe::addTarget(StringRef name, CompileOptions &options) {
   if (name == "cpu") {
     for (unsigned level : {3, 4})
-      if (Error error = addLevel(getGenericLevel(level), levels))
+      if (Error error = addLevel(getGenericLevel(level), options.levels))
         return error;
     return Error::success();
   }
   for (unsigned level : {3, 4})
     if (name == "cpu:x86-64-v" + llvm::utostr(level))
-      return addLevel(getGenericLevel(level), levels);
+      return addLevel(getGenericLevel(level), options.levels);
   if (name == "cpu:host") {
     std::optional<CPULevel> host = getHostLevel();
     if (!host)
       return createStringError("this CPU is less than x86-64-v3");
-    return addLevel(*host, levels);
+    return addLevel(*host, options.levels);
+  }
+  std::string known;
+  for (const DeviceFacts &facts : getDevices()) {
+    std::string target = ("cuda:" + facts.name).str();
+    if (name == target) {
+      addDevice(facts, options.devices);
+      return Error::success();
+    }
+    known += (known.empty() ? "" : " or ") + target;
   }
   return createStringError("no target '" + name +
-                           "', expected cpu, cpu:host, cpu:x86-64-v3 or "
-                           "cpu:x86-64-v4");
+                           "', expected cpu, cpu:host, cpu:x86-64-v3, "
+                           "cpu:x86-64-v4, " +
+                           known);
 }
