@@ -5,6 +5,7 @@
 #include "Emit.h"
 #include "Link.h"
 #include "Manifest.h"
+#include "Ptxas.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Pass/PassManager.h"
@@ -65,15 +66,25 @@ private:
   ScopedDiagnosticHandler handler;
 };
 
-/// One CPU level on its way.
+/// The CPU that launches kernels: any that the runtime runs on.
+CPULevel getHostOf(const Device &device) {
+  return {device.level, "x86-64-v3", /*features=*/"", /*tile=*/3};
+}
+
+/// One CPU level or one device on its way.
 struct LevelState {
   LevelState(const CPULevel &level, unsigned optLevel)
-      : level(level), code(level, optLevel) {}
+      : name(level.cpu), level(level), code(level, optLevel) {}
+  LevelState(const Device &device, unsigned optLevel)
+      : name(device.name), level(getHostOf(device)), code(level, optLevel),
+        device(device), kernels(std::in_place, device) {}
   ~LevelState() {
     if (thread.joinable())
       thread.join();
   }
 
+  /// "x86-64-v3", "sm_80".
+  std::string name;
   CPULevel level;
   OwningOpRef<ModuleOp> module;
   LevelManifest manifest;
@@ -82,6 +93,11 @@ struct LevelState {
   std::vector<std::string> entries;
   LevelCode code;
   SmallVector<char, 0> output;
+  /// Of a device.
+  std::optional<Device> device;
+  std::optional<DeviceCode> kernels;
+  SmallVector<char, 0> deviceOutput; // PTX or LLVM IR
+  Assembly assembly;
   Error error = Error::success();
   double seconds = 0;
   llvm::thread thread;
@@ -96,14 +112,25 @@ public:
 
 private:
   Error runLevels();
+  template <typename Target> Error runLevel(const Target &target);
+  Error generate(LevelState &state) const;
   Error lower(LevelState &state);
   Error runPipeline(LevelState &state);
   Error planTable(LevelState &state);
   Expected<uint32_t> addEntry(LevelState &state, const Twine &name,
                               bool required);
   Error checkSameInterface() const;
+  void reportDevices();
   Error finish(SmallVectorImpl<char> &output);
 
+  /// Whether the output has the devices' code alone.
+  bool isForDevices() const {
+    return options.emit == EmitKind::PTX || options.emit == EmitKind::Cubin;
+  }
+  bool isText() const {
+    return options.emit == EmitKind::LLVM || options.emit == EmitKind::Asm ||
+           options.emit == EmitKind::PTX;
+  }
   CodeFormat getFormat() const {
     return options.emit == EmitKind::LLVM  ? CodeFormat::LLVM
            : options.emit == EmitKind::Asm ? CodeFormat::Asm
@@ -122,6 +149,7 @@ private:
   ModuleInterface interface;
   /// Of a program.
   std::string programArchive;
+  /// CPU levels, then devices.
   std::vector<std::unique_ptr<LevelState>> levels;
 };
 } // namespace
@@ -141,6 +169,15 @@ Error Compilation::runPipeline(LevelState &state) {
     if (failed(parsePassPipeline(*options.pipeline, passes, os)))
       return createStringError("pipeline: " +
                                StringRef(text).split('\n').first);
+  } else if (state.device) {
+    GPUPipelineOptions gpu;
+    gpu.arch = state.device->level;
+    gpu.optLevel = options.optLevel;
+    gpu.precision = options.precision;
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    if (failed(parsePassPipeline(getGPUPipelineText(gpu), passes, os)))
+      return internalError("passes are not registered: " + text);
   } else {
     CPUPipelineOptions cpu;
     cpu.level = state.level.tile;
@@ -187,7 +224,7 @@ Expected<uint32_t> Compilation::addEntry(LevelState &state, const Twine &name,
   auto function = state.module->lookupSymbol<LLVM::LLVMFuncOp>(symbol);
   if (!function || function.isDeclaration()) {
     if (required)
-      return internalError("no code '" + symbol + "' for " + state.level.cpu);
+      return internalError("no code '" + symbol + "' for " + state.name);
     return MOE_ABI_NONE;
   }
   auto pointer = LLVM::LLVMPointerType::get(module.getContext());
@@ -254,6 +291,9 @@ Error Compilation::checkSameInterface() const {
           a.arenaFull != b.arenaFull)
         return internalError("code of '" + function.name +
                              "' differs between levels in its entry points");
+    // A device has parameters of its own.
+    if (state->device || first.device)
+      continue;
     if (first.manifest.params.size() != state->manifest.params.size())
       return internalError("parameters differ between levels");
     for (auto [a, b] :
@@ -269,35 +309,72 @@ Error Compilation::checkSameInterface() const {
 // Putting it together
 //===----------------------------------------------------------------------===//
 
-Error Compilation::runLevels() {
-  // Passes share a context, so levels are lowered one after another; code is
-  // generated beside that.
-  for (const CPULevel &level : options.levels) {
-    levels.push_back(std::make_unique<LevelState>(
-        level, options.optLevel >= 2 ? 2u : options.optLevel));
-    LevelState &state = *levels.back();
-    auto start = Clock::now();
-    if (Error error = lower(state))
+/// Output of one level, on a thread of its own.
+Error Compilation::generate(LevelState &state) const {
+  if (!isForDevices())
+    if (Error error = state.code.emit(getFormat(), state.output))
       return error;
-    progress(level.cpu + ": passes", start);
-    if (options.emit == EmitKind::MLIR)
-      continue;
-    start = Clock::now();
+  if (!state.device)
+    return Error::success();
+  bool isIR = options.emit == EmitKind::LLVM;
+  if (Error error = state.kernels->emit(
+          isIR ? CodeFormat::LLVM : CodeFormat::Asm, state.deviceOutput))
+    return error;
+  bool isAssembled = !isText() || options.reportKernels;
+  if (isIR || !isAssembled || options.ptxas.empty())
+    return Error::success();
+  Expected<Assembly> assembly = assemble(
+      *state.device, {state.deviceOutput.data(), state.deviceOutput.size()},
+      state.kernels->kernels, options);
+  if (!assembly)
+    return assembly.takeError();
+  state.assembly = std::move(*assembly);
+  return Error::success();
+}
+
+template <typename Target> Error Compilation::runLevel(const Target &target) {
+  levels.push_back(std::make_unique<LevelState>(
+      target, options.optLevel >= 2 ? 2u : options.optLevel));
+  LevelState &state = *levels.back();
+  auto start = Clock::now();
+  if (Error error = lower(state))
+    return error;
+  progress(state.name + ": passes", start);
+  if (options.emit == EmitKind::MLIR)
+    return Error::success();
+  start = Clock::now();
+  if (state.kernels)
+    if (Error error = state.kernels->translate(*state.module))
+      return error;
+  if (!isForDevices()) {
     if (Error error = planTable(state))
       return error;
     if (Error error = state.code.translate(*state.module, state.entries))
       return error;
-    state.module = nullptr;
-    progress(level.cpu + ": translation", start);
-    state.thread =
-        llvm::thread(std::optional<unsigned>(8u << 20), [this, &state] {
-          auto begin = Clock::now();
-          if (Error error = state.code.emit(getFormat(), state.output))
-            state.error =
-                llvm::joinErrors(std::move(state.error), std::move(error));
-          state.seconds = getSeconds(begin);
-        });
   }
+  state.module = nullptr;
+  progress(state.name + ": translation", start);
+  state.thread =
+      llvm::thread(std::optional<unsigned>(8u << 20), [this, &state] {
+        auto begin = Clock::now();
+        if (Error error = generate(state))
+          state.error =
+              llvm::joinErrors(std::move(state.error), std::move(error));
+        state.seconds = getSeconds(begin);
+      });
+  return Error::success();
+}
+
+Error Compilation::runLevels() {
+  // Passes share a context, so levels are lowered one after another; code is
+  // generated beside that.
+  if (!isForDevices())
+    for (const CPULevel &level : options.levels)
+      if (Error error = runLevel(level))
+        return error;
+  for (const Device &device : options.devices)
+    if (Error error = runLevel(device))
+      return error;
   return Error::success();
 }
 
@@ -310,10 +387,23 @@ static void appendText(StringRef separator, StringRef text,
   output.append(text.begin(), text.end());
 }
 
+void Compilation::reportDevices() {
+  std::vector<KernelFigures> kernels;
+  for (const auto &state : levels) {
+    if (!state->device)
+      continue;
+    llvm::append_range(kernels, state->kernels->kernels);
+    for (const std::string &warning : state->assembly.warnings)
+      emitWarning(module.getLoc()) << warning;
+  }
+  if (options.reportKernels)
+    options.reportKernels(kernels);
+}
+
 Error Compilation::finish(SmallVectorImpl<char> &output) {
   if (options.emit == EmitKind::MLIR) {
     for (const auto &state : levels) {
-      std::string text = "// " + state->level.cpu + "\n";
+      std::string text = "// " + state->name + "\n";
       llvm::raw_string_ostream os(text);
       state->module->print(os);
       os << "\n";
@@ -321,28 +411,51 @@ Error Compilation::finish(SmallVectorImpl<char> &output) {
     }
     return Error::success();
   }
-  if (options.emit == EmitKind::LLVM || options.emit == EmitKind::Asm) {
+  reportDevices();
+  if (options.emit == EmitKind::Cubin) {
+    output = std::move(levels.front()->assembly.cubin);
+    return Error::success();
+  }
+  if (isText()) {
     StringRef comment = options.emit == EmitKind::LLVM ? "; " : "# ";
-    for (const auto &state : levels)
-      appendText("\n",
-                 (comment + state->level.cpu + "\n" +
-                  StringRef(state->output.data(), state->output.size()))
-                     .str(),
-                 output);
+    auto append = [&](StringRef comment, const Twine &title,
+                      ArrayRef<char> text) {
+      appendText(
+          "\n",
+          (comment + title + "\n" + StringRef(text.data(), text.size())).str(),
+          output);
+    };
+    for (const auto &state : levels) {
+      StringRef host = state->device ? ": host" : "";
+      if (!isForDevices())
+        append(comment, state->name + host, state->output);
+      if (state->device)
+        append(options.emit == EmitKind::LLVM ? "; " : "// ",
+               state->name + (isForDevices() ? "" : ": device"),
+               state->deviceOutput);
+    }
     return Error::success();
   }
   if (Error error = checkSameInterface())
     return error;
   std::vector<LevelManifest> manifests;
+  std::vector<DeviceManifest> devices;
+  std::vector<unsigned> numbers;
   std::vector<Object> objects;
   for (const auto &state : levels) {
-    manifests.push_back(std::move(state->manifest));
-    objects.push_back({state->level.cpu + ".o", std::move(state->output)});
+    if (state->device)
+      devices.push_back(
+          {std::move(state->manifest), std::move(state->kernels->kernels),
+           std::move(state->assembly.cubin), std::move(state->deviceOutput)});
+    else
+      manifests.push_back(std::move(state->manifest));
+    numbers.push_back(state->level.level);
+    objects.push_back({state->name + ".o", std::move(state->output)});
   }
   auto start = Clock::now();
   Expected<Object> query =
-      emitQuery(options.levels,
-                buildManifest(interface, levels.front()->functions, manifests));
+      emitQuery(numbers, buildManifest(interface, levels.front()->functions,
+                                       manifests, devices));
   if (!query)
     return query.takeError();
   objects.push_back(std::move(*query));
@@ -376,7 +489,7 @@ Error Compilation::run(SmallVectorImpl<char> &output) {
       continue;
     state->thread.join();
     if (options.progress)
-      options.progress(state->level.cpu + ": code", state->seconds);
+      options.progress(state->name + ": code", state->seconds);
   }
   for (const auto &state : levels) {
     // One reason is enough.

@@ -16,11 +16,13 @@
 #include "moe/Support/SourceText.h"
 #include "moe/Target/AtomicFile.h"
 #include "moe/Target/Compile.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Regex.h"
 #include "llvm/Support/SourceMgr.h"
@@ -49,6 +51,8 @@ struct Command {
   CompileOptions compile;
   bool isVerbose = false;
   std::optional<std::string> remarks;
+  /// Where the kernels' figures go; empty: nowhere.
+  std::string kernelReport;
 };
 } // namespace
 
@@ -66,7 +70,9 @@ static cl::opt<std::string>
                   "exe: a program that does what moe-run does\n"
                   "mlir, llvm, asm: the llvm dialect, LLVM IR,\n"
                   "assembly, as text, one part per CPU level\n"
-                  "obj: a relocatable object"),
+                  "obj: a relocatable object\n"
+                  "ptx: the devices' code as text\n"
+                  "cubin: the same from ptxas, of one device"),
          cl::value_desc("KIND"), cl::init("lib"), cl::cat(category));
 static cl::list<std::string>
     targets("target",
@@ -74,6 +80,8 @@ static cl::list<std::string>
                      "chosen when the file is loaded\n"
                      "cpu:x86-64-v3, cpu:x86-64-v4: one of them\n"
                      "cpu:host: for this machine alone\n"
+                     "cuda:sm_80: GPUs from Ampere on\n"
+                     "cuda:sm_90a: Hopper GPUs\n"
                      "May be given several times"),
             cl::value_desc("NAME"), cl::cat(category));
 static cl::opt<std::string>
@@ -90,6 +98,22 @@ static cl::opt<std::string>
                      "none, or synthetic:SEED (none; give moe-run\n"
                      "the same --params)"),
             cl::value_desc("SOURCE"), cl::init("reference"), cl::cat(category));
+static cl::opt<std::string>
+    precision("precision",
+              cl::desc("What f32 products multiply in on a GPU: f32\n"
+                       "(default, exact), tf32, bf16 or f16"),
+              cl::value_desc("TYPE"), cl::init("f32"), cl::cat(category));
+static cl::opt<std::string>
+    ptxas("ptxas",
+          cl::desc("The assembler for GPUs. Default: MOE_PTXAS or\n"
+                   "the first in PATH, CUDA_HOME, /usr/local/cuda.\n"
+                   "none: leave assembling to the driver"),
+          cl::value_desc("PATH"), cl::cat(category));
+static cl::opt<std::string>
+    kernelReport("kernel-report",
+                 cl::desc("Write the kernels' registers, shared memory,\n"
+                          "stack and spills as JSON; - is stdout"),
+                 cl::value_desc("FILE"), cl::cat(category));
 static cl::list<std::string>
     dialectPlugins("load-dialect-plugin",
                    cl::desc("Load dialects from a library first"),
@@ -124,8 +148,11 @@ static cl::opt<std::string>
                    cl::cat(category));
 static cl::opt<std::string>
     pipeline("pipeline", cl::Hidden,
-             cl::desc("Passes instead of those of moe-to-cpu"),
+             cl::desc("Passes instead of those of moe-to-cpu or moe-to-gpu"),
              cl::cat(category));
+static cl::opt<unsigned> ptxasTimeout("ptxas-timeout", cl::Hidden,
+                                      cl::desc("Seconds that ptxas may take"),
+                                      cl::init(600), cl::cat(category));
 
 static constexpr char kOverview[] =
     "moe-compile - models to native libraries\n\n"
@@ -134,7 +161,8 @@ static constexpr char kOverview[] =
     "--params.\n\n"
     "  moe-compile models/demo -o demo.so\n"
     "  moe-run demo.so --params=models/demo --prompt='The '\n"
-    "  moe-compile layer.mlir --emit=asm --target=cpu:x86-64-v3 -o -\n\n"
+    "  moe-compile layer.mlir --emit=asm --target=cpu:x86-64-v3 -o -\n"
+    "  moe-compile layer.mlir --target=cpu --target=cuda:sm_90a -o layer.so\n\n"
     "Passes can be watched with --mlir-print-ir-after-all, --mlir-timing and\n"
     "their like (--help-hidden). Exit code: 0 done, 1 an error in the input, "
     "2 a\nwrong command line, 4 the machine lacks something, 70 our own "
@@ -172,6 +200,65 @@ static void printVersion(raw_ostream &os) {
 // Command line
 //===----------------------------------------------------------------------===//
 
+/// What goes with a target cuda:... alone.
+static int readDeviceFlags(Command &command) {
+  CompileOptions &compile = command.compile;
+  bool isCubin = compile.emit == EmitKind::Cubin;
+  if (compile.devices.empty()) {
+    std::string flag;
+    if (compile.emit == EmitKind::PTX || isCubin)
+      flag = "--emit=" + emit;
+    else if (precision.getNumOccurrences())
+      flag = "--precision=" + precision;
+    else if (ptxas.getNumOccurrences())
+      flag = "--ptxas=" + ptxas;
+    else if (kernelReport.getNumOccurrences())
+      flag = "--kernel-report=" + kernelReport;
+    if (flag.empty())
+      return kDone;
+    return fail(flag + " is for GPUs, expected --target=cuda:sm_80 or "
+                       "--target=cuda:sm_90a as well",
+                kBadUsage);
+  }
+  if (!llvm::is_contained({"f32", "tf32", "bf16", "f16"}, StringRef(precision)))
+    return fail("--precision: no type '" + precision +
+                    "', expected f32, tf32, bf16 or f16",
+                kBadUsage);
+  compile.precision = precision;
+  if (isCubin && compile.devices.size() != 1)
+    return fail("--emit=cubin: a cubin is for one device, expected one "
+                "--target=cuda:...",
+                kBadUsage);
+  command.kernelReport = kernelReport;
+  if (kernelReport.getNumOccurrences()) {
+    if (kernelReport.empty())
+      return fail("--kernel-report: no file, expected FILE or -", kBadUsage);
+    if (kernelReport == command.output)
+      return fail("--kernel-report and -o are both '" + kernelReport + "'",
+                  kBadUsage);
+    if (compile.emit == EmitKind::MLIR || compile.emit == EmitKind::LLVM)
+      return fail("--kernel-report needs PTX, --emit=" + emit +
+                      " stops before it",
+                  kBadUsage);
+  }
+  llvm::Expected<std::string> program = findPtxas(ptxas);
+  if (!program)
+    return fail(llvm::toString(program.takeError()), kEnvironment);
+  compile.ptxas = *program;
+  compile.ptxasTimeoutSeconds = ptxasTimeout;
+  if (!compile.ptxas.empty())
+    return kDone;
+  if (isCubin)
+    return fail("--emit=cubin: there is no ptxas: install the CUDA toolkit or "
+                "say --ptxas=PATH",
+                kEnvironment);
+  if (compile.emit == EmitKind::Lib || compile.emit == EmitKind::Exe ||
+      compile.emit == EmitKind::Obj)
+    llvm::errs() << "note: there is no ptxas: the GPU code is PTX alone, which "
+                    "the driver assembles when it is loaded\n";
+  return kDone;
+}
+
 /// Sets `command` or returns an exit code.
 static int readCommand(Command &command) {
   if (model.empty())
@@ -191,14 +278,16 @@ static int readCommand(Command &command) {
                   .Case("llvm", EmitKind::LLVM)
                   .Case("asm", EmitKind::Asm)
                   .Case("obj", EmitKind::Obj)
+                  .Case("ptx", EmitKind::PTX)
+                  .Case("cubin", EmitKind::Cubin)
                   .Default(std::nullopt);
   if (!kind)
     return fail("--emit: no kind '" + emit +
-                    "', expected lib, exe, mlir, llvm, asm or obj",
+                    "', expected lib, exe, mlir, llvm, asm, obj, ptx or cubin",
                 kBadUsage);
   compile.emit = *kind;
   bool isText = *kind != EmitKind::Lib && *kind != EmitKind::Exe &&
-                *kind != EmitKind::Obj;
+                *kind != EmitKind::Obj && *kind != EmitKind::Cubin;
   command.output = output;
   if (output.empty()) {
     if (!isText)
@@ -220,9 +309,11 @@ static int readCommand(Command &command) {
     if (name == "cpu:host" && !isHostSupported())
       return fail("--target=cpu:host: this CPU is less than x86-64-v3",
                   kEnvironment);
-    if (llvm::Error error = addTarget(name, compile.levels))
+    if (llvm::Error error = addTarget(name, compile))
       return fail("--target: " + llvm::toString(std::move(error)), kBadUsage);
   }
+  if (int code = readDeviceFlags(command))
+    return code;
   if (tile != "auto") {
     if (tile != "x86-64-v3" && tile != "x86-64-v4")
       return fail("--tile: no level '" + tile +
@@ -262,6 +353,9 @@ static int checkOutput(const Command &command) {
                 "' is part of the model, expected another output file");
   if (llvm::Error error = checkOutputPath(command.output))
     return fail(std::move(error));
+  if (!command.kernelReport.empty())
+    if (llvm::Error error = checkOutputPath(command.kernelReport))
+      return fail(std::move(error));
   return kDone;
 }
 
@@ -328,6 +422,36 @@ static int enableRemarks(const Command &command, MLIRContext &context) {
   return kDone;
 }
 
+/// A list with a line per kernel. Without ptxas its figures are null.
+static std::string formatKernels(ArrayRef<KernelFigures> kernels,
+                                 bool isAssembled) {
+  std::string text = "[";
+  llvm::raw_string_ostream os(text);
+  llvm::ListSeparator separator(",");
+  for (const KernelFigures &kernel : kernels) {
+    os << separator << "\n  ";
+    llvm::json::OStream json(os);
+    json.object([&] {
+      json.attribute("kernel", kernel.name);
+      json.attribute("target", "cuda:" + kernel.device);
+      json.attribute("arguments", kernel.numArguments);
+      json.attribute("threads", llvm::json::Array(kernel.block));
+      json.attribute("cluster", llvm::json::Array(kernel.cluster));
+      json.attribute("dynamic_shared_bytes", kernel.dynamicShared);
+      for (auto [name, value] :
+           {std::pair("static_shared_bytes", kernel.staticShared),
+            {"registers", kernel.registers},
+            {"stack_bytes", kernel.stack},
+            {"spill_store_bytes", kernel.spillStores},
+            {"spill_load_bytes", kernel.spillLoads}})
+        json.attribute(name, isAssembled ? llvm::json::Value(value)
+                                         : llvm::json::Value(nullptr));
+    });
+  }
+  os << "\n]\n";
+  return text;
+}
+
 static int compile(Command &command, DialectRegistry &registry) {
   MLIRContext context(registry);
   if (int code = enableRemarks(command, context))
@@ -338,6 +462,11 @@ static int compile(Command &command, DialectRegistry &registry) {
   OwningOpRef<ModuleOp> module;
   if (int code = readModel(command, context, sources, module))
     return code;
+  std::string report;
+  if (!command.kernelReport.empty())
+    command.compile.reportKernels = [&](ArrayRef<KernelFigures> kernels) {
+      report = formatKernels(kernels, !command.compile.ptxas.empty());
+    };
   SmallVector<char, 0> bytes;
   if (llvm::Error error = compileModule(*module, command.compile, bytes))
     return fail(std::move(error));
@@ -348,6 +477,10 @@ static int compile(Command &command, DialectRegistry &registry) {
                               command.compile.emit == EmitKind::Lib ||
                                   command.compile.emit == EmitKind::Exe))
     return fail(std::move(error));
+  if (!command.kernelReport.empty())
+    if (llvm::Error error = writeFileAtomically(command.kernelReport, report,
+                                                /*executable=*/false))
+      return fail(std::move(error));
   return kDone;
 }
 

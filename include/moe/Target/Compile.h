@@ -19,7 +19,9 @@ enum class EmitKind {
   MLIR, ///< the llvm dialect
   LLVM, ///< optimised LLVM IR
   Asm,  ///< assembly text
-  Obj   ///< one relocatable object, its manifest without length and hash
+  Obj,  ///< one relocatable object, its manifest without length and hash
+  PTX,  ///< the devices' code as text
+  Cubin ///< the same as ptxas makes it, of one device
 };
 
 /// Code for one kind of CPU.
@@ -34,9 +36,40 @@ struct CPULevel {
   unsigned tile;
 };
 
+/// Code for one kind of GPU, launched by code of its own for the CPU.
+struct Device {
+  /// 80 or 90: the runtime asks for the code that launches by this number.
+  unsigned level;
+  /// "sm_80", "sm_90a".
+  std::string name;
+};
+
+/// A kernel as ptxas reports it.
+struct KernelFigures {
+  std::string name, device;
+  /// Threads per block, blocks per cluster.
+  unsigned block[3] = {1, 1, 1}, cluster[3] = {1, 1, 1};
+  unsigned numArguments = 0;
+  /// Bytes that a launch asks for.
+  unsigned dynamicShared = 0;
+  bool overlaps = false;
+  /// The rest is 0 where there is no ptxas.
+  unsigned registers = 0;
+  /// Bytes.
+  unsigned staticShared = 0, stack = 0, spillStores = 0, spillLoads = 0;
+};
+
 struct CompileOptions {
   /// In ascending order, each at most once.
   SmallVector<CPULevel, 2> levels;
+  /// The same.
+  SmallVector<Device, 2> devices;
+  /// What products multiply in on a device: "f32" (exact), "tf32", "bf16",
+  /// "f16".
+  std::string precision = "f32";
+  /// ptxas; empty: there is none, and a device's code is PTX alone.
+  std::string ptxas;
+  unsigned ptxasTimeoutSeconds = 600;
   /// 0: plain loops, light code generation. 1: the full pipeline, light code
   /// generation. From 2 on: everything.
   unsigned optLevel = 2;
@@ -46,7 +79,7 @@ struct CompileOptions {
   /// The module is lowered already: its nested module @lowered, in the llvm
   /// dialect, stands for what the pipeline makes.
   bool lowered = false;
-  /// Passes instead of those of the CPU pipeline.
+  /// Passes instead of those of the pipeline.
   std::optional<std::string> pipeline;
   /// Where the input of a pass that failed without saying why goes.
   std::string reproducerPath = "moe-compile.reproducer.mlir";
@@ -54,6 +87,8 @@ struct CompileOptions {
   std::function<LogicalResult(PassManager &)> configure;
   /// Told of each step and its seconds.
   std::function<void(StringRef step, double seconds)> progress;
+  /// Given every kernel, device by device, in the order of their numbers.
+  std::function<void(ArrayRef<KernelFigures>)> reportKernels;
 };
 
 /// Why a compilation stopped, where that is more than a message for the user.
@@ -86,9 +121,15 @@ llvm::Error compileModule(ModuleOp module, const CompileOptions &options,
                           SmallVectorImpl<char> &output);
 
 /// "cpu" (levels 3 and 4), "cpu:host", "cpu:x86-64-v3" or "cpu:x86-64-v4",
-/// added to `levels`. Fails on another name and on two kinds of code for one
-/// level.
-llvm::Error addTarget(StringRef name, SmallVectorImpl<CPULevel> &levels);
+/// added to the levels, "cuda:sm_80" or "cuda:sm_90a", added to the devices.
+/// Fails on another name and on two kinds of code for one level.
+llvm::Error addTarget(StringRef name, CompileOptions &options);
+
+/// The ptxas to use: `asked` or, where that is empty, the environment's
+/// MOE_PTXAS, the one in PATH, CUDA_HOME or /usr/local/cuda, or the one that
+/// scripts/setup.sh lays beside the build. Empty if there is none or "none" is
+/// asked for. Fails if what was asked for is no program.
+llvm::Expected<std::string> findPtxas(StringRef asked);
 
 /// False where "cpu:host" is less than x86-64-v3.
 bool isHostSupported();
