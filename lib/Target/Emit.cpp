@@ -47,7 +47,8 @@ static void printError(ArrayRef<StringRef> parts) {
 
 /// Where LLVM gives up and there is no way to return.
 static void onFatalError(void *, const char *reason, bool) {
-  printError({"error: internal: ", reason, "\n"});
+  // What follows the first line is a picture of the code.
+  printError({"error: internal: ", StringRef(reason).split('\n').first, "\n"});
   llvm::sys::RunInterruptHandlers(); // removes temporaries
   ::_exit(70);
 }

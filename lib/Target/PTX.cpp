@@ -252,10 +252,15 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
 }
 
 /// A call would need a stack, and the registers of wgmma and setmaxnreg do not
-/// survive one.
-static Error checkCalls(llvm::Module &module, StringRef device) {
+/// survive one. A stack whose size ptxas does not know is one that it does not
+/// report.
+static Error checkCode(llvm::Module &module, StringRef device) {
   for (llvm::Function &function : module)
     for (llvm::Instruction &instruction : llvm::instructions(function)) {
+      if (auto *alloca = dyn_cast<llvm::AllocaInst>(&instruction);
+          alloca && !alloca->isStaticAlloca())
+        return createStringError("kernel '" + function.getName() + "' for " +
+                                 device + " has a stack of unknown size");
       auto *call = dyn_cast<llvm::CallBase>(&instruction);
       if (!call || call->isInlineAsm() ||
           (call->getCalledFunction() &&
@@ -314,7 +319,7 @@ Error DeviceCode::compile(CodeFormat format, SmallVectorImpl<char> &output) {
     if (!global.isDeclaration())
       global.setLinkage(llvm::GlobalValue::InternalLinkage);
   optimize(*module, *machine);
-  if (Error error = checkCalls(*module, facts.name))
+  if (Error error = checkCode(*module, facts.name))
     return error;
   llvm::raw_svector_ostream os(output);
   if (format == CodeFormat::LLVM) {
