@@ -200,6 +200,9 @@ static moe_rt_status open_linked(moe_rt_module *module, moe_abi_query query,
   free(real);
   if (!module->path)
     return moe_fail_memory(error, SELF);
+  if (!moe_file_exists(SELF))
+    return moe_fail(error, MOE_RT_NOT_FOUND,
+                    SELF ": does not exist: is /proc mounted?");
   moe_file_id id;
   uint32_t level;
   moe_rt_status status =
