@@ -55,6 +55,10 @@ build_failed() {
 
 stage packages
 [ -z "$install" ] || scripts/setup.sh --tests
+ptxas_options=()
+[ -n "$install" ] || ptxas_options=(--no-install)
+scripts/ptxas.sh "${ptxas_options[@]}" "$build_dir" >/dev/null ||
+  echo "-- no ptxas: the tests that need it are skipped"
 
 stage build
 cmake_arguments=()

@@ -4,9 +4,10 @@
 # Installs the packages that moe-mlir is built with, on Debian 12 (bookworm) or
 # later. Asks dpkg first and touches apt only for what is missing.
 #
-#   scripts/setup.sh [--tests] [--lint] [--list]
+#   scripts/setup.sh [--tests] [--lint] [--pip] [--list]
 #
 #   --tests  also what the tests use       --lint  also the formatter and linter
+#   --pip    also what scripts/ptxas.sh downloads with
 #   --list   print the package names and stop
 #
 # Exit codes: 0 all is there, 2 wrong command line, 4 something is missing that
@@ -45,10 +46,11 @@ for argument in "$@"; do
   case $argument in
   --tests) packages+=("${test_packages[@]}") ;;
   --lint) packages+=("${lint_packages[@]}") ;;
+  --pip) packages+=(python3-pip) ;;
   --list) list_only=1 ;;
   *)
     echo "error: setup.sh: unknown option '$argument', expected --tests," \
-      "--lint or --list" >&2
+      "--lint, --pip or --list" >&2
     exit 2
     ;;
   esac
