@@ -82,16 +82,6 @@ static moe_abi_source convert(SourceAttr source, Writer &w) {
   return result;
 }
 
-/// Whether the code of two devices wants the same bytes in memory, laid out by
-/// functions of the same number.
-static bool haveSameParams(const LevelManifest &a, const LevelManifest &b) {
-  return a.pack == b.pack &&
-         llvm::equal(a.params, b.params, [](auto &x, auto &y) {
-           return x.name == y.name && x.layout == y.layout &&
-                  x.sizeBytes == y.sizeBytes && x.sources == y.sources;
-         });
-}
-
 namespace {
 /// The table of parameters and that of their sources.
 struct ParamTables {
@@ -126,14 +116,15 @@ struct ParamTables {
 
 /// The tables that say what runs on a device.
 struct DeviceTables {
-  void add(const DeviceManifest &device, ArrayRef<uint32_t> params, Writer &w) {
+  void add(const DeviceManifest &device, uint32_t firstParam,
+           uint32_t numParams, Writer &w) {
     const DeviceFacts &facts = getDevice(device.host.level);
     moe_abi_device entry = {};
     entry.name = w.addString(facts.name);
     entry.level = facts.level;
     entry.exact = facts.exact;
-    entry.first_param = params[0];
-    entry.num_params = params[1];
+    entry.first_param = firstParam;
+    entry.num_params = numParams;
     entry.first_kernel = kernels.size();
     entry.num_kernels = device.kernels.size();
     for (const Kernel &kernel : device.kernels)
@@ -206,20 +197,10 @@ std::string moe::buildManifest(const ModuleInterface &interface,
   params.add(levels, w);
   header.num_cpu_params = params.params.size();
   DeviceTables deviceTables;
-  std::vector<std::array<uint32_t, 2>> ranges;
   for (const DeviceManifest &device : devices) {
-    size_t same = 0;
-    while (same < ranges.size() &&
-           !haveSameParams(devices[same].host, device.host))
-      ++same;
-    if (same < ranges.size()) {
-      ranges.push_back(ranges[same]);
-    } else {
-      uint32_t first = params.params.size();
-      params.add(device.host, w);
-      ranges.push_back({first, uint32_t(params.params.size() - first)});
-    }
-    deviceTables.add(device, ranges.back(), w);
+    uint32_t first = params.params.size();
+    params.add(device.host, w);
+    deviceTables.add(device, first, params.params.size() - first, w);
   }
 
   header.symbols = w.addTable(ArrayRef(symbols));

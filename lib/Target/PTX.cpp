@@ -33,6 +33,8 @@ constexpr unsigned kShared = 3, kConstant = 4;
 
 /// Threads of a block, on every device.
 constexpr int64_t kMaxThreads = 1024;
+/// What the runtime takes (runtime/src/manifest.h).
+constexpr unsigned kMaxArguments = 256;
 
 // Shared memory per block: CUDA C++ Programming Guide, "Technical
 // Specifications per Compute Capability".
@@ -63,6 +65,7 @@ static Error readSizes(LLVM::LLVMFuncOp func, StringRef name, int64_t limit,
                        unsigned (&sizes)[3]) {
   auto attribute = func->getAttrOfType<DenseI32ArrayAttr>(name);
   int64_t product = 1;
+  constexpr unsigned kMaxThird = 64;
   if (!attribute || attribute.empty() || attribute.size() > 3)
     product = 0;
   else
@@ -70,11 +73,12 @@ static Error readSizes(LLVM::LLVMFuncOp func, StringRef name, int64_t limit,
       place = size;
       product = size < 1 || size > limit ? 0 : product * size;
     }
-  if (product >= 1 && product <= limit)
+  if (product >= 1 && product <= limit && sizes[2] <= kMaxThird)
     return Error::success();
   return createStringError("kernel '" + func.getName() + "': " + name +
                            " must be 1 to 3 sizes with a product of at most " +
-                           Twine(limit));
+                           Twine(limit) + ", the third at most " +
+                           Twine(kMaxThird));
 }
 
 /// A name that needs no change in PTX (PTX ISA, "Identifiers").
@@ -95,6 +99,10 @@ static llvm::Expected<Kernel> readKernel(LLVM::LLVMFuncOp func,
                              "' has no body or a "
                              "name that PTX does not have");
   kernel.numArguments = func.getNumArguments();
+  if (kernel.numArguments > kMaxArguments)
+    return createStringError(
+        "kernel '" + kernel.name + "' has " + Twine(kernel.numArguments) +
+        " arguments, at most " + Twine(kMaxArguments) + " are possible");
   if (Error error = readSizes(func, NVVM::NVVMDialect::getReqntidAttrName(),
                               kMaxThreads, kernel.block))
     return std::move(error);
