@@ -231,9 +231,15 @@ Error DeviceCode::translate(ModuleOp op) {
 //===----------------------------------------------------------------------===//
 
 /// Sums are added in the order that is written, and products rounded before
-/// that. Approximate functions are the kernels' own choice.
-static void forbidReassociation(llvm::Function &function) {
+/// that. Approximate functions are the kernels' own choice. What a warp does
+/// together is not put under a condition that its threads differ in; LLVM knows
+/// that of intrinsics, not of assembly.
+static void restrictOptimizer(llvm::Function &function) {
+  function.addFnAttr(llvm::Attribute::Convergent);
   for (llvm::Instruction &instruction : llvm::instructions(function)) {
+    if (auto *call = dyn_cast<llvm::CallBase>(&instruction);
+        call && call->isInlineAsm())
+      call->setConvergent();
     if (!isa<llvm::FPMathOperator>(instruction))
       continue;
     llvm::FastMathFlags flags = instruction.getFastMathFlags();
@@ -315,7 +321,7 @@ Error DeviceCode::compile(CodeFormat format, SmallVectorImpl<char> &output) {
     function.addFnAttr("target-cpu", facts.name);
     function.addFnAttr("target-features", facts.features);
     function.addFnAttr(llvm::Attribute::NoUnwind);
-    forbidReassociation(function);
+    restrictOptimizer(function);
     if (function.getCallingConv() == llvm::CallingConv::PTX_Kernel)
       continue;
     function.setLinkage(llvm::GlobalValue::InternalLinkage);

@@ -346,16 +346,24 @@ Expected<Assembly> moe::assemble(const Device &target, StringRef ptx,
   if (Error error = readReport(all->text, kernels, options.ptxas, complaint))
     return std::move(error);
 
+  auto isUnfit = [](const Kernel &kernel) {
+    return kernel.stack || kernel.spillStores || kernel.spillLoads;
+  };
   Assembly assembly;
   for (const Kernel &kernel : kernels) {
     std::string who = "kernel '" + kernel.name + "' for " + device.str();
-    if (kernel.stack || kernel.spillStores || kernel.spillLoads) {
+    if (isUnfit(kernel)) {
       std::string text =
           who + " has " + llvm::utostr(kernel.stack) + " bytes of stack, " +
           llvm::utostr(kernel.spillStores) + " of spill stores and " +
           llvm::utostr(kernel.spillLoads) + " of spill loads";
-      if (!kernel.allowStack)
-        return createStringError(text + ", expected none");
+      if (!kernel.allowStack) {
+        text += ", expected none";
+        if (unsigned others = llvm::count_if(kernels, isUnfit) - 1)
+          text += " (" + llvm::utostr(others) + " more of " +
+                  llvm::utostr(kernels.size()) + " kernels have some)";
+        return createStringError(text);
+      }
       assembly.warnings.push_back(text);
     }
     unsigned maxShared = getDevice(target.level).maxShared;
