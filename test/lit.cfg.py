@@ -1,5 +1,7 @@
 import os
+import re
 import shutil
+import subprocess
 import sys
 
 import lit.formats
@@ -17,7 +19,7 @@ for name in ("MOE_RANDOM_CASES", "MOE_RANDOM_SEED"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
 # The assembler for GPUs: of the environment, the CUDA toolkit, or where
-# scripts/setup.sh lays it.
+# scripts/ptxas.sh lays it. Figures depend on its version.
 ptxas = os.environ.get("MOE_PTXAS") or shutil.which("ptxas") or next(
     filter(lambda file: os.access(file, os.X_OK), [
         os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin",
@@ -28,6 +30,11 @@ ptxas = os.environ.get("MOE_PTXAS") or shutil.which("ptxas") or next(
 config.environment["MOE_PTXAS"] = ptxas
 if ptxas != "none":
     config.available_features.add("ptxas")
+    ptxas_version = re.search("V([0-9.]+)", subprocess.run(
+        [ptxas, "--version"], stdout=subprocess.PIPE, text=True,
+        check=False).stdout)
+    if ptxas_version:
+        config.available_features.add("ptxas-" + ptxas_version[1])
 # Programs that are built without it cannot link our libraries then.
 if config.moe_sanitized:
     config.available_features.add("sanitized")

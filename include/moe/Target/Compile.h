@@ -127,7 +127,7 @@ llvm::Error addTarget(StringRef name, CompileOptions &options);
 
 /// The ptxas to use: `asked` or, where that is empty, the environment's
 /// MOE_PTXAS, the one in PATH, CUDA_HOME or /usr/local/cuda, or the one that
-/// scripts/setup.sh lays beside the build. Empty if there is none or "none" is
+/// scripts/ptxas.sh lays beside the build. Empty if there is none or "none" is
 /// asked for. Fails if what was asked for is no program.
 llvm::Expected<std::string> findPtxas(StringRef asked);
 
