@@ -60,6 +60,20 @@ static void check(const uint8_t *file, size_t size) {
       MUST(moe_source_bytes(&m->sources[p->first_source + k], &bytes));
     }
   }
+  MUST(h->num_cpu_params <= h->params.count);
+  for (uint32_t i = 0; i < h->devices.count; i++) {
+    const moe_abi_device *device = &m->devices[i];
+    MUST((uint64_t)device->first_param + device->num_params <= h->params.count);
+    MUST((uint64_t)device->first_kernel + device->num_kernels <=
+         h->kernels.count);
+    MUST((uint64_t)device->first_image + device->num_images <= h->images.count);
+    for (uint32_t k = 0; k < device->num_images; k++) {
+      const moe_abi_image *image = &m->images[device->first_image + k];
+      MUST(m->note_offset + image->bytes.offset + image->bytes.size <= size);
+      MUST(image->kind == MOE_ABI_IMAGE_CUBIN ||
+           !file[m->note_offset + image->bytes.offset + image->bytes.size]);
+    }
+  }
   moe_text text = {0};
   moe_manifest_describe(m, &text);
   MUST(!text.failed);

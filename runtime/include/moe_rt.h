@@ -45,7 +45,12 @@ typedef enum {
   /** The session is in use by another thread. */
   MOE_RT_BUSY = 8,
   /** The system refused an operation (read, map, start a thread). */
-  MOE_RT_IO = 9
+  MOE_RT_IO = 9,
+  /** The driver, the GPU or code for it is missing. */
+  MOE_RT_NO_DEVICE = 10,
+  /** The GPU failed while it worked, and all of this process's work on it is
+   * lost: every later call of the session gives this status again. */
+  MOE_RT_DEVICE_ERROR = 11
 } moe_rt_status;
 
 /** Element types. */

@@ -19,7 +19,9 @@ struct moe_rt_module {
   moe_manifest *manifest;
   void *library; // of dlopen(); NULL for code that is linked in
   const moe_abi_library *code;
-  unsigned level_index; // 0: x86-64-v3, 1: x86-64-v4
+  unsigned level_index; // 0: x86-64-v3, 1: x86-64-v4; a device: 0
+  // Of the manifest's parameters, those of this code.
+  uint32_t first_param, num_params;
   char *description;
 };
 void moe_module_retain(moe_rt_module *module);

@@ -246,6 +246,10 @@ static moe_rt_status each_string(reader *r, const moe_abi_string *symbols,
   }
   for (uint32_t i = 0; i < h->sources.count; i++)
     VISIT(m->source_names[i], m->sources[i].tensor);
+  for (uint32_t i = 0; i < h->devices.count; i++)
+    VISIT(m->device_names[i], m->devices[i].name);
+  for (uint32_t i = 0; i < h->kernels.count; i++)
+    VISIT(m->kernel_names[i], m->kernels[i].name);
 #undef VISIT
   return status;
 }
@@ -264,6 +268,12 @@ static moe_rt_status read_all(reader *r) {
                            "parameters", &m->params)) ||
       (status = read_table(r, h->sources, sizeof(*m->sources), UINT32_MAX,
                            "sources", &m->sources)) ||
+      (status = read_table(r, h->devices, sizeof(*m->devices),
+                           MOE_MANIFEST_MAX_DEVICES, "devices", &m->devices)) ||
+      (status = read_table(r, h->kernels, sizeof(*m->kernels), UINT32_MAX,
+                           "kernels", &m->kernels)) ||
+      (status = read_table(r, h->images, sizeof(*m->images), UINT32_MAX,
+                           "images", &m->images)) ||
       (status = read_table(r, h->symbols, sizeof(*symbols),
                            MOE_MANIFEST_MAX_SYMBOLS, "symbols", &symbols)))
     return status;
@@ -273,13 +283,16 @@ static moe_rt_status read_all(reader *r) {
   m->param_names = moe_zalloc(h->params.count, sizeof(char *));
   m->param_layouts = moe_zalloc(h->params.count, 2 * sizeof(char *));
   m->source_names = moe_zalloc(h->sources.count, sizeof(char *));
+  m->device_names = moe_zalloc(h->devices.count, sizeof(char *));
+  m->kernel_names = moe_zalloc(h->kernels.count, sizeof(char *));
   m->state_of_argument =
       moe_zalloc(h->arguments.count, sizeof(*m->state_of_argument));
   m->state_arguments =
       moe_zalloc(h->arguments.count, sizeof(*m->state_arguments));
   if (!m->symbols || !m->function_names || !m->argument_names ||
       !m->param_names || !m->param_layouts || !m->source_names ||
-      !m->state_of_argument || !m->state_arguments) {
+      !m->device_names || !m->kernel_names || !m->state_of_argument ||
+      !m->state_arguments) {
     moe_free(symbols);
     return moe_fail_memory(r->error, r->name);
   }
@@ -494,6 +507,12 @@ bool moe_source_bytes(const moe_abi_source *source, uint64_t *size_bytes) {
   return true;
 }
 
+// Levels of code that a parameter's layout is given for: those of the CPU, or,
+// for a device, the one that is written twice.
+static unsigned param_levels(const moe_manifest *m, uint32_t param) {
+  return param < m->header.num_cpu_params ? m->header.levels : 3;
+}
+
 static moe_rt_status check_params(reader *r) {
   const moe_manifest *m = r->manifest;
   for (uint32_t i = 0; i < m->header.sources.count; i++) {
@@ -528,7 +547,7 @@ static moe_rt_status check_params(reader *r) {
         return damaged(r->error, r->name, "parameter", i, "size overflows");
     }
     for (unsigned level = 0; level < 2; level++) {
-      if (!(m->header.levels & 1u << level))
+      if (!(param_levels(m, i) & 1u << level))
         continue;
       if (p->size[level] > MOE_MANIFEST_MAX_BYTES ||
           (p->pack[level] == MOE_ABI_NONE &&
@@ -536,14 +555,123 @@ static moe_rt_status check_params(reader *r) {
         return damaged(r->error, r->name, "parameter", i,
                        "size does not fit its sources");
     }
+    if (i >= m->header.num_cpu_params &&
+        (p->size[0] != p->size[1] || p->pack[0] != p->pack[1]))
+      return damaged(r->error, r->name, "parameter", i,
+                     "a device's, with two layouts");
   }
   return MOE_RT_OK;
+}
+
+static moe_rt_status check_kernel(reader *r, const moe_abi_device *d,
+                                  uint32_t index) {
+  const moe_abi_kernel *k = &r->manifest->kernels[index];
+  uint64_t threads = 1, blocks = 1;
+  // Limits of CUDA on every GPU of today; the device at hand may have others.
+  for (int i = 0; i < 3; i++) {
+    if (k->block[i] < 1 || k->block[i] > 1024 || k->cluster[i] < 1 ||
+        k->cluster[i] > 16)
+      return damaged(r->error, r->name, "kernel", index,
+                     "block or cluster out of range");
+    threads *= k->block[i];
+    blocks *= k->cluster[i];
+  }
+  if (threads > 1024 || k->block[2] > 64 || blocks > 16)
+    return damaged(r->error, r->name, "kernel", index,
+                   "block or cluster out of range");
+  if (blocks > 1 && d->level < 90)
+    return damaged(r->error, r->name, "kernel", index,
+                   "a cluster on a device before 9.0");
+  if (k->num_arguments > MOE_MANIFEST_MAX_KERNEL_ARGUMENTS)
+    return damaged(r->error, r->name, "kernel", index, "too many arguments");
+  if ((uint64_t)k->static_shared + k->dynamic_shared > 1u << 20 ||
+      k->registers > 255)
+    return damaged(r->error, r->name, "kernel", index,
+                   "registers or shared memory out of range");
+  if (k->flags & ~MOE_ABI_KERNEL_OVERLAPS)
+    return damaged(r->error, r->name, "kernel", index, "unknown flag");
+  return MOE_RT_OK;
+}
+
+static moe_rt_status check_images(reader *r) {
+  const moe_manifest *m = r->manifest;
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < m->header.images.count; i++) {
+    const moe_abi_image *image = &m->images[i];
+    uint64_t size = image->bytes.size;
+    if (image->kind > MOE_ABI_IMAGE_PTX)
+      return damaged(r->error, r->name, "image", i, "unknown kind");
+    size += image->kind == MOE_ABI_IMAGE_PTX; // the NUL
+    // Each has bytes of its own, so this bounds the work below.
+    total += size;
+    if (!image->bytes.size || !inside(image->bytes.offset, size, r->size) ||
+        total > r->size)
+      return damaged(r->error, r->name, "image", i, "bytes lie outside");
+    const uint8_t *bytes = r->note + image->bytes.offset;
+    if (image->kind == MOE_ABI_IMAGE_PTX &&
+        memchr(bytes, 0, size) != bytes + image->bytes.size)
+      return damaged(r->error, r->name, "image", i,
+                     "PTX does not end where it says");
+  }
+  return MOE_RT_OK;
+}
+
+static moe_rt_status check_devices(reader *r) {
+  const moe_manifest *m = r->manifest;
+  const moe_abi_manifest *h = &m->header;
+  // One device after the other has its part of each table.
+  uint64_t params = h->num_cpu_params, kernels = 0, images = 0;
+  if (params > h->params.count)
+    return refuse(r->error, r->name,
+                  "manifest is damaged: more parameters of the CPU than there "
+                  "are");
+  moe_rt_status status =
+      check_names(r, m->param_names, (size_t)params, "parameter");
+  for (uint32_t i = 0; i < h->devices.count && !status; i++) {
+    const moe_abi_device *d = &m->devices[i];
+    if (d->first_param != params || d->first_kernel != kernels ||
+        d->first_image != images ||
+        !inside(params, d->num_params, h->params.count) ||
+        !inside(kernels, d->num_kernels, h->kernels.count) ||
+        !inside(images, d->num_images, h->images.count))
+      return damaged(r->error, r->name, "device", i,
+                     "its tables lie outside or overlap");
+    if (d->level < 20 || d->level > 999 || d->exact > 1)
+      return damaged(r->error, r->name, "device", i,
+                     "compute capability out of range");
+    for (uint32_t k = 0; k < i; k++)
+      if (m->devices[k].level == d->level)
+        return damaged(r->error, r->name, "device", i,
+                       "has the level of another one");
+    if (!d->num_images)
+      return damaged(r->error, r->name, "device", i, "has no image");
+    if ((status = check_names(r, m->param_names + params, d->num_params,
+                              "parameter of a device")) ||
+        (status = check_names(r, m->kernel_names + kernels, d->num_kernels,
+                              "kernel")))
+      return status;
+    for (uint32_t k = 0; k < d->num_kernels; k++)
+      if ((status = check_kernel(r, d, d->first_kernel + k)))
+        return status;
+    params += d->num_params;
+    kernels += d->num_kernels;
+    images += d->num_images;
+  }
+  if (status)
+    return status;
+  if (params != h->params.count || kernels != h->kernels.count ||
+      images != h->images.count)
+    return refuse(r->error, r->name,
+                  "manifest is damaged: a table has entries of no device");
+  if ((status = check_names(r, m->device_names, h->devices.count, "device")))
+    return status;
+  return check_images(r);
 }
 
 static moe_rt_status check_all(reader *r) {
   const moe_manifest *m = r->manifest;
   const moe_abi_manifest *h = &m->header;
-  if ((h->levels & 3) == 0)
+  if ((h->levels & 3) == 0 && !h->devices.count)
     return refuse(r->error, r->name, "manifest is damaged: no code level");
   if (h->max_length < 0 || h->max_length > INT32_MAX || h->vocab_size < 0 ||
       h->vocab_size > INT32_MAX)
@@ -553,7 +681,7 @@ static moe_rt_status check_all(reader *r) {
   if ((status = check_names(r, m->symbols, h->symbols.count, "symbol")) ||
       (status =
            check_names(r, m->function_names, h->functions.count, "function")) ||
-      (status = check_names(r, m->param_names, h->params.count, "parameter")))
+      (status = check_devices(r)))
     return status;
   for (uint32_t i = 0; i < h->arguments.count; i++)
     if ((status = check_argument(r, i)))
@@ -585,6 +713,7 @@ moe_rt_status moe_manifest_read(const uint8_t *bytes, size_t size,
   if (!result)
     return moe_fail_memory(error, name);
   reader r = {bytes + offset, length, name, result, 0, error};
+  result->note_offset = offset;
   status = read_all(&r);
   if (!status)
     status = check_all(&r);
@@ -610,6 +739,11 @@ void moe_manifest_free(moe_manifest *m) {
   moe_free(m->param_layouts);
   moe_free(m->sources);
   moe_free(m->source_names);
+  moe_free(m->devices);
+  moe_free(m->device_names);
+  moe_free(m->kernels);
+  moe_free(m->kernel_names);
+  moe_free(m->images);
   moe_free(m->state_of_argument);
   moe_free(m->state_arguments);
   moe_free(m->strings);
@@ -682,18 +816,33 @@ static void put_arguments(const moe_manifest *m, const moe_abi_function *f,
   moe_text_puts(t, "]");
 }
 
-static void put_param(const moe_manifest *m, uint32_t index, moe_text *t) {
+static void put_layout(const moe_manifest *m, uint32_t index, unsigned level,
+                       moe_text *t) {
+  const moe_abi_param *p = &m->params[index];
+  moe_text_puts(t, "{\"layout\": ");
+  put_string(t, m->param_layouts[2 * index + level]);
+  moe_text_printf(t, ", \"bytes\": %llu, \"packed\": %s}",
+                  (unsigned long long)p->size[level],
+                  p->pack[level] == MOE_ABI_NONE ? "false" : "true");
+}
+
+// `device` NULL: of the CPU's code.
+static void put_param(const moe_manifest *m, uint32_t index, const char *device,
+                      moe_text *t) {
   const moe_abi_param *p = &m->params[index];
   moe_text_puts(t, "    {\"name\": ");
   put_string(t, m->param_names[index]);
-  for (unsigned level = 0; level < 2; level++) {
+  for (unsigned level = 0; level < 2 && !device; level++) {
     if (!(m->header.levels & 1u << level))
       continue;
-    moe_text_printf(t, ",\n     \"x86-64-v%u\": {\"layout\": ", level + 3);
-    put_string(t, m->param_layouts[2 * index + level]);
-    moe_text_printf(t, ", \"bytes\": %llu, \"packed\": %s}",
-                    (unsigned long long)p->size[level],
-                    p->pack[level] == MOE_ABI_NONE ? "false" : "true");
+    moe_text_printf(t, ",\n     \"x86-64-v%u\": ", level + 3);
+    put_layout(m, index, level, t);
+  }
+  if (device) {
+    moe_text_puts(t, ",\n     ");
+    put_string(t, device);
+    moe_text_puts(t, ": ");
+    put_layout(m, index, 0, t);
   }
   moe_text_puts(t, ",\n     \"sources\": [");
   for (uint32_t i = 0; i < p->num_sources; i++) {
@@ -707,6 +856,48 @@ static void put_param(const moe_manifest *m, uint32_t index, moe_text *t) {
                       (unsigned long long)s->extents[d]);
     moe_text_printf(t, "], \"first\": %u, \"count\": %u, \"part\": %u}",
                     s->first, s->count, s->part);
+  }
+  moe_text_puts(t, "]}");
+}
+
+static void put_kernel(const moe_manifest *m, uint32_t index, moe_text *t) {
+  const moe_abi_kernel *k = &m->kernels[index];
+  moe_text_puts(t, "       {\"name\": ");
+  put_string(t, m->kernel_names[index]);
+  moe_text_printf(
+      t,
+      ", \"arguments\": %u, \"block\": [%u, %u, %u], \"cluster\": [%u, %u, "
+      "%u],\n        \"static_shared\": %u, \"dynamic_shared\": %u, ",
+      k->num_arguments, k->block[0], k->block[1], k->block[2], k->cluster[0],
+      k->cluster[1], k->cluster[2], k->static_shared, k->dynamic_shared);
+  if (k->registers)
+    moe_text_printf(t, "\"registers\": %u, ", k->registers);
+  moe_text_printf(t, "\"overlaps\": %s}",
+                  k->flags & MOE_ABI_KERNEL_OVERLAPS ? "true" : "false");
+}
+
+static void put_device(const moe_manifest *m, uint32_t index, moe_text *t) {
+  const moe_abi_device *d = &m->devices[index];
+  moe_text_puts(t, "    {\"name\": ");
+  put_string(t, m->device_names[index]);
+  moe_text_printf(t, ", \"compute_capability\": \"%u.%u\", \"exact\": %s",
+                  d->level / 10, d->level % 10, d->exact ? "true" : "false");
+  moe_text_puts(t, ",\n     \"images\": [");
+  for (uint32_t i = 0; i < d->num_images; i++) {
+    const moe_abi_image *image = &m->images[d->first_image + i];
+    moe_text_printf(t, "%s{\"kind\": \"%s\", \"bytes\": %u}", i ? ", " : "",
+                    image->kind == MOE_ABI_IMAGE_PTX ? "ptx" : "cubin",
+                    image->bytes.size);
+  }
+  moe_text_puts(t, "],\n     \"kernels\": [");
+  for (uint32_t i = 0; i < d->num_kernels; i++) {
+    moe_text_puts(t, i ? ",\n" : "\n");
+    put_kernel(m, d->first_kernel + i, t);
+  }
+  moe_text_puts(t, "],\n     \"parameters\": [");
+  for (uint32_t i = 0; i < d->num_params; i++) {
+    moe_text_puts(t, i ? ",\n" : "\n");
+    put_param(m, d->first_param + i, m->device_names[index], t);
   }
   moe_text_puts(t, "]}");
 }
@@ -747,9 +938,14 @@ void moe_manifest_describe(const moe_manifest *m, moe_text *t) {
     moe_text_puts(t, "}");
   }
   moe_text_puts(t, "],\n  \"parameters\": [");
-  for (uint32_t i = 0; i < h->params.count; i++) {
+  for (uint32_t i = 0; i < h->num_cpu_params; i++) {
     moe_text_puts(t, i ? ",\n" : "\n");
-    put_param(m, i, t);
+    put_param(m, i, NULL, t);
+  }
+  moe_text_puts(t, "],\n  \"devices\": [");
+  for (uint32_t i = 0; i < h->devices.count; i++) {
+    moe_text_puts(t, i ? ",\n" : "\n");
+    put_device(m, i, t);
   }
   moe_text_puts(t, "]\n}\n");
 }

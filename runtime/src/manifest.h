@@ -17,6 +17,8 @@ extern "C" {
 #define MOE_MANIFEST_MAX_SYMBOLS 256u
 #define MOE_MANIFEST_MAX_ARGUMENTS 4096u
 #define MOE_MANIFEST_MAX_BYTES ((uint64_t)1 << 46)
+#define MOE_MANIFEST_MAX_DEVICES 16u
+#define MOE_MANIFEST_MAX_KERNEL_ARGUMENTS 256u
 
 /// A checked copy of a manifest: every index, range and size below is valid.
 /// Strings are NUL-terminated; tables are aligned.
@@ -35,6 +37,14 @@ typedef struct {
   const char **param_layouts; // two per parameter
   moe_abi_source *sources;
   const char **source_names;
+  moe_abi_device *devices;
+  const char **device_names;
+  moe_abi_kernel *kernels;
+  const char **kernel_names;
+  /// Their bytes are not copied: they start `note_offset` further on in the
+  /// file.
+  moe_abi_image *images;
+  uint64_t note_offset;
   /// Of a STATE argument: which of the session's buffers; functions share
   /// those of one name.
   uint32_t *state_of_argument;

@@ -74,7 +74,7 @@ static moe_rt_status check_code(const moe_rt_module *module,
     CHECK(m->functions[i].arena);
     CHECK(m->functions[i].arena_full);
   }
-  for (uint32_t i = 0; i < m->header.params.count; i++)
+  for (uint32_t i = 0; i < m->header.num_cpu_params; i++)
     CHECK(m->params[i].pack[level - 3]);
 #undef CHECK
   if (!good)
@@ -100,6 +100,10 @@ static moe_rt_status find_level(const moe_rt_module *module, uint32_t max_level,
     return moe_fail(error, MOE_RT_INCOMPATIBLE,
                     "%s: it needs x86-64-v4, max_level allows x86-64-v%u",
                     MOE_QP(path), max_level);
+  if (!level && !levels)
+    return moe_fail(error, MOE_RT_INCOMPATIBLE,
+                    "%s: has no code for a CPU, only for %s", MOE_QP(path),
+                    MOE_Q(module->manifest->device_names[0]));
   if (!level && cpu < 3)
     return moe_fail(error, MOE_RT_INCOMPATIBLE,
                     "%s: it needs x86-64-v%d, this CPU lacks x86-64-v3",
@@ -120,6 +124,7 @@ static moe_rt_status take_code(moe_rt_module *module, moe_abi_query query,
     return status;
   module->code = code;
   module->level_index = level - 3;
+  module->num_params = module->manifest->header.num_cpu_params;
   return MOE_RT_OK;
 }
 

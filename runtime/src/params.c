@@ -83,7 +83,7 @@ static moe_rt_status make_tasks(moe_rt_params *params,
                                 moe_error *error) {
   const moe_manifest *m = params->module->manifest;
   unsigned level = params->module->level_index;
-  for (uint32_t i = 0; i < m->header.params.count; i++) {
+  for (uint32_t i = 0; i < params->module->num_params; i++) {
     const moe_abi_param *p = &m->params[i];
     bool packed = p->pack[level] != MOE_ABI_NONE;
     uint64_t offset = 0;
@@ -152,7 +152,7 @@ static bool run_task(const job *j, const task *t) {
                          scratch);
     from = scratch;
   }
-  moe_abi_context context = {run_inline, NULL};
+  moe_abi_context context = {run_inline, NULL, NULL};
   uint64_t slots[5] = {(uintptr_t)to, (uintptr_t)from, s->first, s->count,
                        s->part};
   module->code->functions[pack](&context, slots);
@@ -172,7 +172,7 @@ static void run_one(void *argument, int64_t i) {
 
 static moe_rt_status allocate(moe_rt_params *params, moe_error *error) {
   const moe_manifest *m = params->module->manifest;
-  for (uint32_t i = 0; i < m->header.params.count; i++) {
+  for (uint32_t i = 0; i < params->module->num_params; i++) {
     if (params->data[i])
       continue;
     uint64_t size = m->params[i].size[params->module->level_index];
@@ -215,7 +215,7 @@ static moe_rt_status fill(moe_rt_params *params,
                           const moe_rt_params_options *options, job *j,
                           moe_error *error) {
   const moe_manifest *m = params->module->manifest;
-  size_t n = m->header.params.count, num_tasks = 0;
+  size_t n = params->module->num_params, num_tasks = 0;
   for (size_t i = 0; i < n; i++)
     num_tasks += m->params[i].num_sources;
   params->data = moe_zalloc(n, sizeof(*params->data));
@@ -242,7 +242,7 @@ static moe_rt_status fill(moe_rt_params *params,
 static void destroy(moe_rt_params *params) {
   const moe_manifest *m = params->module->manifest;
   if (params->data && params->owned)
-    for (uint32_t i = 0; i < m->header.params.count; i++)
+    for (uint32_t i = 0; i < params->module->num_params; i++)
       if (params->owned[i])
         moe_free_pages(params->data[i],
                        m->params[i].size[params->module->level_index]);

@@ -180,10 +180,10 @@ moe_rt_status moe_rt_session_create(moe_rt_module *module,
     status = check_session_options(module, &copy);
   if (status)
     return status;
-  if (!params && module->manifest->header.params.count)
-    return moe_report_text(
-        MOE_RT_INVALID_ARGUMENT, "%s: needs its %u parameters, params is NULL",
-        MOE_QP(module->path), module->manifest->header.params.count);
+  if (!params && module->num_params)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "%s: needs its %u parameters, params is NULL",
+                           MOE_QP(module->path), module->num_params);
   if (params && params->module != module)
     return moe_report_text(MOE_RT_MISMATCH,
                            "%s: the parameters belong to another module, %s",

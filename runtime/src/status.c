@@ -77,7 +77,9 @@ const char *moe_rt_status_name(moe_rt_status status) {
                                       "MOE_RT_OUT_OF_MEMORY",
                                       "MOE_RT_TOO_SMALL",
                                       "MOE_RT_BUSY",
-                                      "MOE_RT_IO"};
+                                      "MOE_RT_IO",
+                                      "MOE_RT_NO_DEVICE",
+                                      "MOE_RT_DEVICE_ERROR"};
   unsigned index = (unsigned)status;
   return index < sizeof(names) / sizeof(names[0]) ? names[index]
                                                   : "unknown status";

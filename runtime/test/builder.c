@@ -90,6 +90,10 @@ moe_abi_argument *builder_argument(builder *b, const char *name, uint32_t role,
 moe_abi_param *builder_param(builder *b, const char *name, uint64_t size,
                              uint32_t pack) {
   moe_abi_param *p = &b->params[b->num_params++];
+  if (b->num_devices)
+    b->devices[b->num_devices - 1].num_params++;
+  else
+    b->header.num_cpu_params++;
   p->name = builder_string(b, name);
   p->layout[0] = builder_string(b, pack == MOE_ABI_NONE ? "" : "tiles v3");
   p->layout[1] = builder_string(b, pack == MOE_ABI_NONE ? "" : "tiles v4");
@@ -109,6 +113,39 @@ moe_abi_source *builder_source(builder *b, const char *tensor, uint32_t dtype,
   for (; *shape; shape = *end ? end + 1 : end)
     s->extents[s->rank++] = strtoull(shape, &end, 10);
   return s;
+}
+
+moe_abi_device *builder_device(builder *b, const char *name, uint32_t level) {
+  moe_abi_device *d = &b->devices[b->num_devices++];
+  d->name = builder_string(b, name);
+  d->level = level;
+  d->first_param = b->num_params;
+  d->first_kernel = b->num_kernels;
+  d->first_image = b->num_images;
+  return d;
+}
+
+moe_abi_kernel *builder_kernel(builder *b, const char *name,
+                               uint32_t num_arguments) {
+  moe_abi_kernel *k = &b->kernels[b->num_kernels++];
+  b->devices[b->num_devices - 1].num_kernels++;
+  k->name = builder_string(b, name);
+  k->num_arguments = num_arguments;
+  k->block[0] = 128;
+  k->block[1] = k->block[2] = 1;
+  k->cluster[0] = k->cluster[1] = k->cluster[2] = 1;
+  return k;
+}
+
+moe_abi_image *builder_image(builder *b, uint32_t kind, const char *bytes) {
+  moe_abi_image *i = &b->images[b->num_images++];
+  b->devices[b->num_devices - 1].num_images++;
+  i->kind = kind;
+  i->bytes = builder_string(b, bytes);
+  if (b->num_strings == sizeof(b->strings))
+    abort();
+  b->strings[b->num_strings++] = 0; // behind PTX
+  return i;
 }
 
 static moe_abi_table put(uint8_t *note, size_t *at, const void *data,
@@ -144,6 +181,12 @@ uint8_t *builder_note(const builder *b, size_t *size) {
   }
   for (uint32_t i = 0; i < c->num_sources; i++)
     c->sources[i].tensor.offset += strings;
+  for (uint32_t i = 0; i < c->num_devices; i++)
+    c->devices[i].name.offset += strings;
+  for (uint32_t i = 0; i < c->num_kernels; i++)
+    c->kernels[i].name.offset += strings;
+  for (uint32_t i = 0; i < c->num_images; i++)
+    c->images[i].bytes.offset += strings;
   moe_abi_manifest *h = &c->header;
   h->symbols = put(note, &at, c->symbols, c->num_symbols, sizeof(*c->symbols));
   h->functions =
@@ -152,6 +195,9 @@ uint8_t *builder_note(const builder *b, size_t *size) {
       put(note, &at, c->arguments, c->num_arguments, sizeof(*c->arguments));
   h->params = put(note, &at, c->params, c->num_params, sizeof(*c->params));
   h->sources = put(note, &at, c->sources, c->num_sources, sizeof(*c->sources));
+  h->devices = put(note, &at, c->devices, c->num_devices, sizeof(*c->devices));
+  h->kernels = put(note, &at, c->kernels, c->num_kernels, sizeof(*c->kernels));
+  h->images = put(note, &at, c->images, c->num_images, sizeof(*c->images));
   h->manifest_size = at;
   memcpy(note, h, sizeof(*h));
   free(c);

@@ -14,7 +14,11 @@ typedef struct {
   moe_abi_argument arguments[96];
   moe_abi_param params[16];
   moe_abi_source sources[32];
+  moe_abi_device devices[20];
+  moe_abi_kernel kernels[32];
+  moe_abi_image images[32];
   uint32_t num_symbols, num_functions, num_arguments, num_params, num_sources;
+  uint32_t num_devices, num_kernels, num_images;
   char strings[8192];
   uint32_t num_strings;
 } builder;
@@ -31,6 +35,13 @@ moe_abi_param *builder_param(builder *b, const char *name, uint64_t size,
 /// Of the last parameter. `shape` is like "3 4".
 moe_abi_source *builder_source(builder *b, const char *tensor, uint32_t dtype,
                                const char *shape);
+
+/// Parameters, kernels and images that follow belong to it, and no longer to
+/// the CPU's code.
+moe_abi_device *builder_device(builder *b, const char *name, uint32_t level);
+moe_abi_kernel *builder_kernel(builder *b, const char *name,
+                               uint32_t num_arguments);
+moe_abi_image *builder_image(builder *b, uint32_t kind, const char *bytes);
 
 /// The note's descriptor, in memory to be freed.
 uint8_t *builder_note(const builder *b, size_t *size);

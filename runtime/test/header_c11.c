@@ -6,7 +6,8 @@
 #include "moe_abi.h"
 
 // Values that compiled modules and callers rely on.
-_Static_assert(MOE_RT_OK == 0 && MOE_RT_IO == 9, "statuses are stable");
+_Static_assert(MOE_RT_OK == 0 && MOE_RT_IO == 9 && MOE_RT_DEVICE_ERROR == 11,
+               "statuses are stable");
 _Static_assert((int)MOE_RT_F32 == (int)MOE_ABI_F32 &&
                    (int)MOE_RT_F16 == (int)MOE_ABI_F16 &&
                    (int)MOE_RT_BF16 == (int)MOE_ABI_BF16 &&
@@ -25,11 +26,14 @@ _Static_assert(sizeof(moe_rt_tensor) == 48 &&
                    offsetof(moe_rt_tensor, strides) == 32 &&
                    offsetof(moe_rt_tensor, byte_offset) == 40,
                "layout of a DLTensor");
-_Static_assert(sizeof(moe_abi_manifest) == 152, "layout of the manifest");
+_Static_assert(sizeof(moe_abi_manifest) == 184, "layout of the manifest");
 _Static_assert(sizeof(moe_abi_argument) == 160, "layout of an argument");
 _Static_assert(sizeof(moe_abi_function) == 32, "layout of a function");
 _Static_assert(sizeof(moe_abi_param) == 56, "layout of a parameter");
 _Static_assert(sizeof(moe_abi_source) == 96, "layout of a source");
+_Static_assert(sizeof(moe_abi_kernel) == 52, "layout of a kernel");
+_Static_assert(sizeof(moe_abi_image) == 16, "layout of an image");
+_Static_assert(sizeof(moe_abi_device) == 40, "layout of a device");
 _Static_assert(_Generic((moe_rt_query)0, moe_abi_query: 1, default: 0),
                "one type of query");
 

@@ -157,7 +157,7 @@ static void test_description(void) {
           MOE_RT_OK);
   const moe_json *root = moe_json_root(d);
   CHECK(moe_json_equals(moe_json_find(root, "compiler"), "by \"hand\"\n"));
-  CHECK(moe_json_equals(moe_json_find(root, "abi"), "1.0"));
+  CHECK(moe_json_equals(moe_json_find(root, "abi"), "2.0"));
   CHECK(moe_json_equals(moe_json_at(moe_json_find(root, "levels"), 1),
                         "x86-64-v4"));
   const moe_json *sha = moe_json_find(root, "sha256");
@@ -195,10 +195,10 @@ static void test_header(void) {
   BREAK(b.header.magic++, "manifest is damaged");
   build_fake(&b);
   b.header.abi_major++;
-  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 2.0, this runtime has 1.0");
+  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 3.0, this runtime has 2.0");
   build_fake(&b);
   b.header.abi_minor++;
-  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 1.1");
+  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 2.1");
   BREAK(b.header.levels = 0, "no code level");
   BREAK(b.header.levels = 4, "no code level");
   KEEP(b.header.levels = 1);
@@ -308,8 +308,118 @@ static void test_params(void) {
         "size does not fit");
 }
 
-static void test_file(void) {
+// The fake, with code for two devices.
+static void build_devices(void) {
   build_fake(&b);
+  builder_device(&b, "sm_80", 80);
+  builder_param(&b, "scale", 16, MOE_ABI_NONE);
+  builder_source(&b, "scale", MOE_ABI_F32, "4");
+  builder_kernel(&b, "first", 3)->registers = 255;
+  builder_kernel(&b, "second", 256);
+  builder_image(&b, MOE_ABI_IMAGE_PTX, ".version 8.3");
+  builder_device(&b, "sm_90a", 90)->exact = 1;
+  builder_kernel(&b, "first", 0)->cluster[1] = 16;
+  builder_image(&b, MOE_ABI_IMAGE_CUBIN,
+                "\x7f"
+                "ELF");
+  builder_image(&b, MOE_ABI_IMAGE_PTX, ".version 8.0");
+}
+#define BREAK_DEVICE(change, why)                                              \
+  do {                                                                         \
+    build_devices();                                                           \
+    change;                                                                    \
+    refuse(MOE_RT_BAD_FILE, why);                                              \
+  } while (0)
+
+static void test_devices(void) {
+  build_devices();
+  moe_manifest *m;
+  REQUIRE(read_built(&m) == MOE_RT_OK);
+  CHECK_EQ(m->header.num_cpu_params, FAKE_NUM_PARAMS);
+  CHECK(!strcmp(m->device_names[1], "sm_90a"));
+  CHECK(!strcmp(m->kernel_names[1], "second"));
+  moe_text text = {0};
+  moe_manifest_describe(m, &text);
+  REQUIRE(!text.failed);
+  moe_json_document *d;
+  REQUIRE(moe_json_parse(text.data, text.size, "d", 0, 0, &d, &error) ==
+          MOE_RT_OK);
+  const moe_json *root = moe_json_root(d);
+  CHECK_EQ(moe_json_size(moe_json_find(root, "parameters")), FAKE_NUM_PARAMS);
+  const moe_json *devices = moe_json_find(root, "devices");
+  CHECK_EQ(moe_json_size(devices), 2);
+  const moe_json *first = moe_json_at(devices, 0);
+  CHECK(moe_json_equals(moe_json_find(first, "compute_capability"), "8.0"));
+  CHECK_EQ(moe_json_size(moe_json_find(first, "parameters")), 1);
+  const moe_json *kernel = moe_json_at(moe_json_find(first, "kernels"), 0);
+  int64_t value = 0;
+  CHECK(moe_json_int64(moe_json_find(kernel, "registers"), &value) &&
+        value == 255);
+  const moe_json *images = moe_json_find(moe_json_at(devices, 1), "images");
+  CHECK(
+      moe_json_equals(moe_json_find(moe_json_at(images, 0), "kind"), "cubin"));
+  CHECK(
+      moe_json_int64(moe_json_find(moe_json_at(images, 1), "bytes"), &value) &&
+      value == 12);
+  moe_json_free(d);
+  moe_free(text.data);
+  moe_manifest_free(m);
+  // A module for GPUs alone.
+  build_devices();
+  b.header.levels = 0;
+  accept();
+  BREAK_DEVICE(b.header.num_cpu_params = 6, "more parameters of the CPU");
+  BREAK_DEVICE(b.header.num_cpu_params = 5, "the name of another one");
+  BREAK_DEVICE(b.num_params++, "entries of no device");
+  BREAK_DEVICE(b.num_kernels++, "entries of no device");
+  BREAK_DEVICE(b.num_images++, "entries of no device");
+  BREAK_DEVICE(b.devices[0].num_params = 2, "lie outside or overlap");
+  BREAK_DEVICE(b.devices[0].num_kernels = 0xffffffff, "lie outside or overlap");
+  BREAK_DEVICE(b.devices[1].first_kernel = 1, "lie outside or overlap");
+  BREAK_DEVICE(b.devices[1].num_images = 3, "lie outside or overlap");
+  BREAK_DEVICE(b.devices[1].level = 80, "the level of another one");
+  BREAK_DEVICE(b.devices[1].level = 4, "compute capability out of range");
+  BREAK_DEVICE(b.devices[1].level = 1000, "compute capability out of range");
+  BREAK_DEVICE(b.devices[1].exact = 2, "compute capability out of range");
+  BREAK_DEVICE(b.devices[1].name = b.devices[0].name, "the name of another");
+  BREAK_DEVICE(b.devices[1].name.size = 0, "device 1: has no name");
+  BREAK_DEVICE((b.devices[1].num_images = 0, b.num_images = 1), "no image");
+  BREAK_DEVICE(b.params[4].size[1]++, "size does not fit");
+  BREAK_DEVICE(
+      (b.params[4].pack[0] = b.params[4].pack[1] = 0, b.params[4].size[1]++),
+      "two layouts");
+  BREAK_DEVICE(b.params[4].pack[1] = 0, "two layouts");
+  BREAK_DEVICE(b.kernels[1].name = b.kernels[0].name, "the name of another");
+  BREAK_DEVICE(b.kernels[0].block[0] = 0, "block or cluster");
+  BREAK_DEVICE(b.kernels[0].block[1] = 9, "block or cluster");
+  BREAK_DEVICE((b.kernels[0].block[0] = 8, b.kernels[0].block[2] = 65),
+               "block or cluster");
+  BREAK_DEVICE(b.kernels[2].cluster[0] = 2, "block or cluster");
+  BREAK_DEVICE(b.kernels[2].cluster[0] = 0, "block or cluster");
+  BREAK_DEVICE(b.kernels[0].cluster[0] = 2, "before 9.0");
+  BREAK_DEVICE(b.kernels[1].num_arguments = 257, "too many arguments");
+  BREAK_DEVICE(b.kernels[0].registers = 256, "registers or shared memory");
+  BREAK_DEVICE(b.kernels[0].dynamic_shared = 0xffffffff, "shared memory");
+  BREAK_DEVICE(b.kernels[0].flags = 2, "unknown flag");
+  BREAK_DEVICE(b.images[0].kind = 2, "unknown kind");
+  BREAK_DEVICE(b.images[0].bytes.size = 0, "bytes lie outside");
+  BREAK_DEVICE(b.images[1].bytes.size = 1u << 30, "bytes lie outside");
+  BREAK_DEVICE(b.images[0].bytes.size = 11, "PTX does not end");
+  BREAK_DEVICE(b.images[0].bytes.size = 13, "PTX does not end");
+  build_devices();
+  for (int i = 0; i < 15; i++) {
+    char name[8];
+    snprintf(name, sizeof(name), "d%d", i);
+    if (i == 14)
+      accept();
+    builder_device(&b, name, 100 + (uint32_t)i);
+    builder_image(&b, MOE_ABI_IMAGE_CUBIN, "x");
+  }
+  refuse(MOE_RT_BAD_FILE, "table of devices");
+}
+
+static void test_file(void) {
+  build_devices();
   size_t size;
   uint8_t *file = builder_file(&b, &size);
   moe_manifest *m = NULL;
@@ -382,6 +492,7 @@ int main(void) {
   test_arguments();
   test_functions();
   test_params();
+  test_devices();
   test_file();
   return check_finish("test_manifest");
 }

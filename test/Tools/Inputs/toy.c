@@ -97,7 +97,8 @@ __attribute__((section(".note.moe"), used)) static const note
                         .params = TABLE(params),
                         .sources = TABLE(sources),
                         .max_length = 40,
-                        .vocab_size = VOCAB},
+                        .vocab_size = VOCAB,
+                        .num_cpu_params = 1},
              .symbols = {{STR(B)}, {STR(S)}, {STR(T)}, {STR(N)}},
              .functions =
                  {
