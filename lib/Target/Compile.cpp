@@ -46,6 +46,11 @@ static Error internalError(const Twine &text) {
   return llvm::make_error<CompileError>(CompileError::Internal, text);
 }
 
+/// The CPU that launches kernels: any that the runtime runs on.
+static CPULevel getHostOf(const Device &device) {
+  return {device.level, "x86-64-v3", /*features=*/"", /*tile=*/3};
+}
+
 namespace {
 using Clock = std::chrono::steady_clock;
 
@@ -65,11 +70,6 @@ private:
   std::atomic<bool> seen = false;
   ScopedDiagnosticHandler handler;
 };
-
-/// The CPU that launches kernels: any that the runtime runs on.
-CPULevel getHostOf(const Device &device) {
-  return {device.level, "x86-64-v3", /*features=*/"", /*tile=*/3};
-}
 
 /// One CPU level or one device on its way.
 struct LevelState {
@@ -126,6 +126,11 @@ private:
   /// Whether the output has the devices' code alone.
   bool isForDevices() const {
     return options.emit == EmitKind::PTX || options.emit == EmitKind::Cubin;
+  }
+  /// Whether code that was made in different ways shares a table.
+  bool isMixed() const {
+    return !options.devices.empty() &&
+           options.levels.size() + options.devices.size() > 1;
   }
   bool isText() const {
     return options.emit == EmitKind::LLVM || options.emit == EmitKind::Asm ||
@@ -236,6 +241,27 @@ Expected<uint32_t> Compilation::addEntry(LevelState &state, const Twine &name,
   return state.entries.size() - 1;
 }
 
+/// Devices and CPUs share one table, so a function has an arena for all of them
+/// or for none: one of no bytes, where `module` has none for `name`.
+static void addEmptyArena(ModuleOp module, const Twine &name, unsigned slot) {
+  std::string symbol = ("moe.entry." + name + ".arena_size").str();
+  if (module.lookupSymbol(symbol))
+    return;
+  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+  Location loc = module.getLoc();
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  auto type = LLVM::LLVMFunctionType::get(
+      LLVM::LLVMVoidType::get(b.getContext()), {pointer, pointer});
+  auto function = LLVM::LLVMFuncOp::create(b, loc, symbol, type);
+  b.setInsertionPointToStart(function.addEntryBlock(b));
+  Value place = LLVM::GEPOp::create(b, loc, pointer, b.getI64Type(),
+                                    function.getArgument(1),
+                                    ArrayRef<LLVM::GEPArg>{int32_t(slot)});
+  Value zero = LLVM::ConstantOp::create(b, loc, b.getI64IntegerAttr(0));
+  LLVM::StoreOp::create(b, loc, zero, place);
+  LLVM::ReturnOp::create(b, loc, ValueRange());
+}
+
 Error Compilation::planTable(LevelState &state) {
   FailureOr<std::vector<ParameterLayout>> params =
       readParameterLayouts(*state.module);
@@ -245,6 +271,12 @@ Error Compilation::planTable(LevelState &state) {
   state.manifest.params = std::move(*params);
   for (const InterfaceFunction &function : interface.functions) {
     StringRef name = function.name;
+    if (isMixed()) {
+      unsigned slot = interface.symbols.size() + function.arguments.size();
+      addEmptyArena(*state.module, name, slot);
+      if (function.hasOptional)
+        addEmptyArena(*state.module, name + ".full", slot);
+    }
     FunctionCode code = {MOE_ABI_NONE, MOE_ABI_NONE, MOE_ABI_NONE,
                          MOE_ABI_NONE};
     struct {
