@@ -81,12 +81,20 @@ static Error readSizes(LLVM::LLVMFuncOp func, StringRef name, int64_t limit,
                            Twine(kMaxThird));
 }
 
-/// A name that needs no change in PTX (PTX ISA, "Identifiers").
-static bool isIdentifier(StringRef name) {
-  return !name.empty() && !llvm::isDigit(name[0]) && name != "_" &&
-         llvm::all_of(name, [](char c) {
-           return llvm::isAlnum(c) || c == '_' || c == '$';
-         });
+/// Gives `func` a name that PTX has (PTX ISA, "Identifiers"): kernels are named
+/// for functions of the model, which may be called anything.
+static void makeIdentifier(LLVM::LLVMFuncOp func, Operation *module) {
+  auto isLetter = [](char c) { return llvm::isAlnum(c) || c == '_'; };
+  StringRef old = func.getName();
+  if (llvm::all_of(old, isLetter) && !llvm::isDigit(old[0]))
+    return;
+  std::string base = "k_", name;
+  for (char c : old)
+    base += isLetter(c) ? c : '_';
+  name = base;
+  for (unsigned i = 1; SymbolTable::lookupSymbolIn(module, name); ++i)
+    name = base + "_" + llvm::utostr(i);
+  func.setSymName(name);
 }
 
 static llvm::Expected<Kernel> readKernel(LLVM::LLVMFuncOp func,
@@ -94,10 +102,8 @@ static llvm::Expected<Kernel> readKernel(LLVM::LLVMFuncOp func,
   Kernel kernel;
   kernel.name = func.getName().str();
   kernel.device = facts.name.str();
-  if (func.isExternal() || !isIdentifier(kernel.name))
-    return createStringError("kernel '" + kernel.name +
-                             "' has no body or a "
-                             "name that PTX does not have");
+  if (func.isExternal())
+    return createStringError("kernel '" + kernel.name + "' has no body");
   kernel.numArguments = func.getNumArguments();
   if (kernel.numArguments > kMaxArguments)
     return createStringError(
@@ -192,6 +198,7 @@ Error DeviceCode::translate(ModuleOp op) {
                                "' must be both gpu.kernel and nvvm.kernel");
     if (!isKernel)
       continue;
+    makeIdentifier(func, *kernelsOp);
     llvm::Expected<Kernel> kernel = readKernel(func, facts);
     if (!kernel)
       return kernel.takeError();
