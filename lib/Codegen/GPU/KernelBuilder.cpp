@@ -10,6 +10,8 @@ using namespace mlir::moe;
 
 static constexpr unsigned kGlobal = 1, kShared = 3;
 static constexpr StringLiteral kDynamicShared = "dynamic_shared";
+/// CUtensorMap of the driver.
+static constexpr int64_t kMapBytes = 128, kMapAlignment = 64;
 
 //===----------------------------------------------------------------------===//
 // KernelBuilder
@@ -197,10 +199,23 @@ KernelModule::getKernel(StringRef name, TypeRange arguments,
     return known;
   MLIRContext *context = module.getContext();
   auto b = OpBuilder::atBlockEnd(kernels.getBody());
+  Type map = getTensorMapType(context);
+  auto types = llvm::map_to_vector(arguments, [&](Type type) -> Type {
+    return type == map ? LLVM::LLVMPointerType::get(context) : type;
+  });
   auto kernel = LLVM::LLVMFuncOp::create(
       b, module.getLoc(), name,
-      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context),
-                                  llvm::to_vector(arguments)));
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types));
+  for (auto [i, type] : llvm::enumerate(arguments)) {
+    if (type != map)
+      continue;
+    kernel.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(),
+                      TypeAttr::get(map));
+    kernel.setArgAttr(i, NVVM::NVVMDialect::getGridConstantAttrName(),
+                      b.getUnitAttr());
+    kernel.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
+                      b.getI64IntegerAttr(kMapAlignment));
+  }
   kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
   kernel->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
@@ -225,6 +240,10 @@ std::string KernelModule::getName(StringRef prefix, StringRef key) {
   auto [place, isNew] =
       numbers.try_emplace((prefix + "\n" + key).str(), numbers.size());
   return (prefix + "_" + Twine(place->second)).str();
+}
+
+Type moe::getTensorMapType(MLIRContext *context) {
+  return LLVM::LLVMArrayType::get(IntegerType::get(context, 8), kMapBytes);
 }
 
 //===----------------------------------------------------------------------===//

@@ -132,7 +132,7 @@ public:
   /// The kernel of this name; `build` makes its body, all but the return, when
   /// it is asked for the first time. The name must say all that `build` depends
   /// on. Argument types: pointers, i32, i64, f32, or a tensor map
-  /// (tensorMapType()).
+  /// (getTensorMapType()).
   LLVM::LLVMFuncOp getKernel(StringRef name, TypeRange arguments,
                              const KernelShape &shape,
                              function_ref<void(KernelBuilder &)> build);
@@ -147,6 +147,10 @@ private:
   GPUTarget target;
   llvm::StringMap<unsigned> numbers;
 };
+
+/// Argument type of a tensor map: the kernel gets a pointer to 128 bytes that
+/// are passed by value.
+Type getTensorMapType(MLIRContext *context);
 
 /// Launches `kernel` on `grid` blocks (index; fewer than three: the rest is 1).
 /// A dense memref becomes the pointer to its first element, an index an i64;

@@ -1,11 +1,887 @@
-//===- WarpgroupProducts.cpp - Kernels of products on sm_90a -------------===//
+//===- WarpgroupProducts.cpp - Kernels of products on sm_90a --------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
-#include "KernelBuilder.h"
+#include "Warpgroup.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+#include "mlir/IR/IRMapping.h"
+#include "moe/Dialect/MoE/IR/MoE.h"
+#include "moe/Dialect/NN/IR/NN.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
-LogicalResult moe::selectWarpgroupProduct(Operation *, KernelModule &) {
-  return failure();
+/// k of one stage: a swizzled row of 16-bit numbers.
+static constexpr int64_t kDepth = 64;
+/// Bytes of what TMA and cp.async move at a time, and the elements in them.
+static constexpr int64_t kChunk = 16, kChunkElements = 8;
+/// The runtime does not tell how many multiprocessors there are; H100 SXM has
+/// 132, and a persistent kernel is right on any number.
+static constexpr int64_t kMultiprocessors = 132;
+static constexpr int64_t kConsumers = 2;
+/// Experts whose first tiles fit into the table in shared memory.
+static constexpr int64_t kMaxExperts = 1024;
+/// Groups of cp.async that a producer leaves under way. The consumers free a
+/// stage when they have started the next, so the ring needs two more.
+static constexpr int64_t kLag = 2;
+/// Registers per thread of the two roles: (40 + 2 * 232) * 128 <= 65536.
+static constexpr int64_t kProducerRegisters = 40, kConsumerRegisters = 232;
+
+namespace {
+/// What the code of a kernel depends on.
+struct ProductConfig {
+  Type element;   // of a and b
+  Type out;       // f32 or as element
+  Type bias;      // null: none
+  unsigned parts; // matrices b
+  bool grouped;
+  bool gather;
+  bool accumulate;
+  /// 128: each consumer has 64 rows and all columns. 64: all rows and half of
+  /// the columns.
+  int64_t tileRows;
+  /// Columns of all parts together that one tile has sums for.
+  int64_t tileColumns;
+  bool depthTail; // K is no multiple of kDepth
+  bool tail;      // N is no multiple of getColumns()
+  bool evenN;
+  Region *epilogue; // null: the sum
+
+  static constexpr int64_t stages = 4;
+
+  bool splitsColumns() const { return tileRows == 64; }
+  /// Columns that one consumer has sums for, of all parts.
+  int64_t getSumColumns() const {
+    return splitsColumns() ? tileColumns / kConsumers : tileColumns;
+  }
+  /// Columns of one part that one consumer has: one box.
+  int64_t getBoxColumns() const { return getSumColumns() / parts; }
+  /// Columns of the result in one tile.
+  int64_t getColumns() const { return tileColumns / parts; }
+  int64_t getABytes() const { return tileRows * kSwizzleRow; }
+  int64_t getBBytes() const { return tileColumns * kSwizzleRow; }
+
+  // Shared memory: tiles of a, tiles of b, barriers, then for each expert the
+  // number of its first tile and of its first row.
+  int64_t getBOffset() const { return stages * getABytes(); }
+  int64_t getRingOffset() const { return getBOffset() + stages * getBBytes(); }
+  int64_t getTableOffset() const {
+    return getRingOffset() + Ring::getBytes(stages);
+  }
+  int64_t getSharedBytes() const {
+    return getTableOffset() + (grouped ? 2 * (kMaxExperts + 1) * 4 : 0);
+  }
+
+  std::string getKey() const {
+    std::string key;
+    llvm::raw_string_ostream os(key);
+    os << element << "," << out << "," << bias << "," << parts << grouped
+       << gather << accumulate << depthTail << tail << evenN << "," << tileRows
+       << "," << tileColumns << "\n";
+    if (epilogue)
+      os << printRegion(*epilogue);
+    return key;
+  }
+};
+
+/// Places of a kernel's arguments.
+struct ProductArguments {
+  explicit ProductArguments(const ProductConfig &config) {
+    unsigned next = 1;
+    b = next;
+    next += config.parts;
+    out = next++;
+    bias = next;
+    next += config.bias ? config.parts : 0;
+    offsets = next;
+    next += config.grouped;
+    gather = next;
+    next += config.gather;
+    m = next++;
+    n = next++;
+    k = next++;
+    experts = next;
+  }
+  unsigned a = 0, b, out, bias, offsets, gather, m, n, k, experts;
+};
+
+/// out = epilogue(a b^T): 128 threads fetch tiles, 256 multiply them.
+class ProductKernel {
+public:
+  ProductKernel(KernelBuilder &b, const ProductConfig &config)
+      : b(b), config(config), arguments(config) {}
+
+  static SmallVector<Type> getArgumentTypes(MLIRContext *context,
+                                            const ProductConfig &config);
+  void build();
+
+private:
+  /// One tile of the result. All are i32.
+  struct Tile {
+    Value expert, row, rows, column;
+  };
+
+  Value shared(int64_t offset) {
+    return b.at(b.getI8Type(), base, b.i32(offset));
+  }
+  Value stageOf(Value start, Value stage, int64_t bytes) {
+    return b.at(b.getI8Type(), start, b.mul(stage, b.i32(bytes)));
+  }
+  void buildTable();
+  Tile findTile(Value number);
+  void forTiles(RingPosition &position,
+                function_ref<void(Tile, RingPosition &)> body);
+  void fetchB(const Tile &tile, Value place, Value stage, Value barrier);
+  void produceByBoxes();
+  void produceByChunks();
+  void consume();
+  void finish(const Tile &tile, Value sums, Value consumer, Value thread);
+  SmallVector<Value> loadPair(Type type, Value address);
+  Value applyEpilogue(ValueRange values);
+
+  KernelBuilder &b;
+  ProductConfig config;
+  ProductArguments arguments;
+  Ring ring;
+  Value base, aTiles, bTiles, starts, rowStarts;
+  Value m, n, k, experts, columnTiles, depths, numTiles;
+};
+} // namespace
+
+SmallVector<Type> ProductKernel::getArgumentTypes(MLIRContext *context,
+                                                  const ProductConfig &config) {
+  ProductArguments places(config);
+  Type pointer = LLVM::LLVMPointerType::get(context);
+  Type size = IntegerType::get(context, 64);
+  SmallVector<Type> types(places.experts + config.grouped, pointer);
+  if (!config.gather)
+    types[places.a] = getTensorMapType(context);
+  for (unsigned i = 0; i < config.parts; ++i)
+    types[places.b + i] = getTensorMapType(context);
+  for (unsigned i = places.m; i < types.size(); ++i)
+    types[i] = size;
+  return types;
+}
+
+void ProductKernel::build() {
+  base = b.dynamicShared();
+  aTiles = base;
+  bTiles = shared(config.getBOffset());
+  ring = {shared(config.getRingOffset()), config.stages};
+  starts = shared(config.getTableOffset());
+  rowStarts = shared(config.getTableOffset() + 4 * (kMaxExperts + 1));
+  m = b.toI32(b.argument(arguments.m));
+  n = b.toI32(b.argument(arguments.n));
+  k = b.toI32(b.argument(arguments.k));
+  if (config.grouped)
+    experts = b.toI32(b.argument(arguments.experts));
+  int64_t columns = config.getColumns();
+  columnTiles = b.div(b.add(n, b.i32(columns - 1)), b.i32(columns));
+  depths = b.div(b.add(k, b.i32(kDepth - 1)), b.i32(kDepth));
+
+  Value thread = b.threadId();
+  Value role = getWarpgroup(b), warp = b.warpId();
+  b.when(b.compare(arith::CmpIPredicate::eq, thread, b.i32(0)), [&] {
+    // Boxes arrive by one thread; chunks by all that copy them.
+    ring.init(b, config.gather ? 1 + kWarpgroup : 1,
+              kConsumers * kWarpgroup / 32);
+    publishBarriers(b);
+  });
+  waitForEarlierKernels(b);
+  if (config.grouped) {
+    b.when(b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)),
+           [&] { buildTable(); });
+  }
+  b.barrier();
+  Value rowTiles =
+      config.grouped
+          ? b.load(b.getI32Type(), b.at(b.getI32Type(), starts, experts))
+          : b.div(b.add(m, b.i32(config.tileRows - 1)), b.i32(config.tileRows));
+  numTiles = b.mul(rowTiles, columnTiles);
+  Value produces = b.compare(arith::CmpIPredicate::eq, role, b.i32(0));
+  branch(
+      b, produces,
+      [&] {
+        setRegisters(b, kProducerRegisters, /*increase=*/false);
+        if (config.gather) {
+          produceByChunks();
+        } else {
+          b.when(b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)),
+                 [&] { b.when(elect(b), [&] { produceByBoxes(); }); });
+        }
+        startNextKernel(b);
+      },
+      [&] {
+        setRegisters(b, kConsumerRegisters, /*increase=*/true);
+        startNextKernel(b);
+        consume();
+      });
+}
+
+/// One warp writes the table: for each expert the number of its first tile, and
+/// how many there are at the end.
+void ProductKernel::buildTable() {
+  Type i32 = b.getI32Type();
+  Value offsets = b.global(b.argument(arguments.offsets));
+  Value lane = b.laneId();
+  SmallVector<Value> total = b.reduce(
+      b.i32(0), experts, b.i32(32), b.i32(0),
+      [&](Value first, ValueRange carried) -> SmallVector<Value> {
+        Value expert = b.add(first, lane);
+        Value exists = b.less(expert, experts);
+        Value known = b.select(exists, expert, b.sub(experts, b.i32(1)));
+        Value row = b.load(i32, b.at(i32, offsets, known));
+        Value end = b.load(i32, b.at(i32, offsets, b.add(known, b.i32(1))));
+        Value tiles = b.div(b.add(b.sub(end, row), b.i32(config.tileRows - 1)),
+                            b.i32(config.tileRows));
+        tiles = b.select(exists, tiles, b.i32(0));
+        Value sum = tiles; // of this lane and those before
+        for (int64_t distance = 1; distance < 32; distance *= 2) {
+          Value from = b.bitAnd(b.sub(lane, b.i32(distance)), b.i32(31));
+          Value other = b.shuffle(sum, from);
+          sum = b.add(sum,
+                      b.select(b.less(lane, b.i32(distance)), b.i32(0), other));
+        }
+        b.when(exists, [&] {
+          b.store(b.add(carried[0], b.sub(sum, tiles)),
+                  b.at(i32, starts, expert));
+          b.store(row, b.at(i32, rowStarts, expert));
+          b.when(b.compare(arith::CmpIPredicate::eq, b.add(expert, b.i32(1)),
+                           experts),
+                 [&] { b.store(end, b.at(i32, rowStarts, experts)); });
+        });
+        return {b.add(carried[0], b.shuffle(sum, b.i32(31)))};
+      });
+  b.when(b.compare(arith::CmpIPredicate::eq, lane, b.i32(0)),
+         [&] { b.store(total[0], b.at(i32, starts, experts)); });
+}
+
+ProductKernel::Tile ProductKernel::findTile(Value number) {
+  Type i32 = b.getI32Type();
+  Value rowTile = b.div(number, columnTiles);
+  Tile tile;
+  tile.column = b.mul(b.rem(number, columnTiles), b.i32(config.getColumns()));
+  Value start = b.i32(0), end = m, first = b.i32(0);
+  tile.expert = b.i32(0);
+  if (config.grouped) {
+    // The last expert that starts at or before this tile has it: those without
+    // rows start where the next one does.
+    for (int64_t step = kMaxExperts / 2; step > 0; step /= 2) {
+      Value next = b.min(b.add(tile.expert, b.i32(step)), experts);
+      Value begins = b.load(i32, b.at(i32, starts, next));
+      tile.expert = b.select(b.less(rowTile, begins), tile.expert, next);
+    }
+    first = b.load(i32, b.at(i32, starts, tile.expert));
+    start = b.load(i32, b.at(i32, rowStarts, tile.expert));
+    end = b.load(i32, b.at(i32, rowStarts, b.add(tile.expert, b.i32(1))));
+  }
+  Value inside = b.sub(rowTile, first);
+  tile.row = b.add(start, b.mul(inside, b.i32(config.tileRows)));
+  tile.rows = b.min(b.sub(end, tile.row), b.i32(config.tileRows));
+  return tile;
+}
+
+/// Runs `body`, which moves the position on, for the tiles of this block.
+void ProductKernel::forTiles(RingPosition &position,
+                             function_ref<void(Tile, RingPosition &)> body) {
+  SmallVector<Value> last = b.reduce(
+      b.blockId(), numTiles, b.gridSize(), {position.stage, position.phase},
+      [&](Value number, ValueRange carried) -> SmallVector<Value> {
+        RingPosition inner = {carried[0], carried[1]};
+        body(findTile(number), inner);
+        return {inner.stage, inner.phase};
+      });
+  position = {last[0], last[1]};
+}
+
+/// Starts the copies of one stage of b: first what one consumer needs of each
+/// part, then the same for the other.
+void ProductKernel::fetchB(const Tile &tile, Value place, Value stage,
+                           Value barrier) {
+  Value target = stageOf(bTiles, stage, config.getBBytes());
+  int64_t box = config.getBoxColumns();
+  for (int64_t i = 0; i < config.getSumColumns() * config.parts; ++i) {
+    int64_t consumer = i / config.parts;
+    unsigned part = i % config.parts;
+    if (consumer == (config.splitsColumns() ? kConsumers : 1))
+      break;
+    SmallVector<Value> places = {place,
+                                 b.add(tile.column, b.i32(consumer * box))};
+    if (config.grouped)
+      places.push_back(tile.expert);
+    copyBox(b, b.at(b.getI8Type(), target, b.i32(i * box * kSwizzleRow)),
+            b.argument(arguments.b + part), places, barrier);
+  }
+}
+
+/// One thread fetches a and b by boxes. Rows behind those of the expert come
+/// along and are not stored; what is outside of a matrix is zero.
+void ProductKernel::produceByBoxes() {
+  RingPosition position = {b.i32(0), b.i32(0)};
+  forTiles(position, [&](Tile tile, RingPosition &inner) {
+    SmallVector<Value> last = b.reduce(
+        b.i32(0), depths, b.i32(1), {inner.stage, inner.phase},
+        [&](Value i, ValueRange carried) -> SmallVector<Value> {
+          RingPosition now = {carried[0], carried[1]};
+          Value full = ring.full(b, now.stage);
+          Value place = b.mul(i, b.i32(kDepth));
+          waitFor(b, ring.empty(b, now.stage), b.bitXor(now.phase, b.i32(1)));
+          arriveExpecting(b, full,
+                          b.i32(config.getABytes() + config.getBBytes()));
+          copyBox(b, stageOf(aTiles, now.stage, config.getABytes()),
+                  b.argument(arguments.a), {place, tile.row}, full);
+          fetchB(tile, place, now.stage, full);
+          RingPosition next = now.next(b, config.stages);
+          return {next.stage, next.phase};
+        });
+    inner = {last[0], last[1]};
+  });
+}
+
+/// All threads fetch rows of a by chunks and one fetches b by boxes. Each
+/// thread arrives kLag stages after it has started the copies.
+void ProductKernel::produceByChunks() {
+  Type i32 = b.getI32Type();
+  Value thread = b.threadId();
+  Value warp = b.shuffle(b.shr(thread, 5), b.i32(0));
+  Value leads =
+      b.bitAnd(elect(b), b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)));
+  Value source = b.global(b.argument(arguments.a));
+  Value gather = b.global(b.argument(arguments.gather));
+  // Eight threads copy a row of a tile; the pattern repeats after eight rows.
+  constexpr int64_t kRowsAtOnce = kWarpgroup / 8;
+  Value chunk = b.bitAnd(thread, b.i32(7)), row = b.shr(thread, 3);
+  Value place =
+      b.add(b.mul(row, b.i32(kSwizzleRow)),
+            b.mul(b.bitXor(chunk, b.bitAnd(row, b.i32(7))), b.i32(kChunk)));
+  Value column = b.mul(chunk, b.i32(kChunkElements));
+  int64_t rounds = config.tileRows / kRowsAtOnce;
+
+  auto arriveLate = [&](RingPosition behind, Value started, int64_t pending) {
+    publishChunks(b, pending);
+    b.when(started, [&] { arrive(b, ring.full(b, behind.stage)); });
+  };
+  SmallVector<Value> last = b.reduce(
+      b.blockId(), numTiles, b.gridSize(), {b.i32(0), b.i32(0), b.i32(0)},
+      [&](Value number, ValueRange outer) -> SmallVector<Value> {
+        Tile tile = findTile(number);
+        SmallVector<Value> rows, sizes;
+        for (int64_t i = 0; i < rounds; ++i) {
+          Value inside = b.add(row, b.i32(i * kRowsAtOnce));
+          Value exists = b.less(inside, tile.rows);
+          Value known = b.add(tile.row, b.select(exists, inside, b.i32(0)));
+          Value token = b.load(i32, b.at(i32, gather, known));
+          Value start = b.mul(b.toI64(token), b.toI64(k));
+          rows.push_back(
+              b.at(config.element, source, b.add(start, b.toI64(column))));
+          sizes.push_back(b.select(exists, b.i32(kChunk), b.i32(0)));
+        }
+        return b.reduce(
+            b.i32(0), depths, b.i32(1), outer,
+            [&](Value i, ValueRange carried) -> SmallVector<Value> {
+              RingPosition now = {carried[0], carried[1]};
+              Value started = carried[2];
+              Value full = ring.full(b, now.stage);
+              Value depth = b.mul(i, b.i32(kDepth));
+              waitFor(b, ring.empty(b, now.stage),
+                      b.bitXor(now.phase, b.i32(1)));
+              b.when(leads, [&] {
+                arriveExpecting(b, full, b.i32(config.getBBytes()));
+                fetchB(tile, depth, now.stage, full);
+              });
+              Value from = depth, exists;
+              if (config.depthTail) {
+                exists = b.less(b.add(depth, column), k);
+                from = b.select(exists, depth, b.i32(0));
+              }
+              Value target =
+                  b.at(b.getI8Type(),
+                       stageOf(aTiles, now.stage, config.getABytes()), place);
+              for (int64_t j = 0; j < rounds; ++j) {
+                Value size = sizes[j];
+                if (exists)
+                  size = b.select(exists, size, b.i32(0));
+                copyChunk(b,
+                          b.at(b.getI8Type(), target,
+                               b.i32(j * kRowsAtOnce * kSwizzleRow)),
+                          b.at(config.element, rows[j], from), size);
+              }
+              commitChunks(b);
+              Value behind =
+                  b.rem(b.add(now.stage, b.i32(config.stages - kLag)),
+                        b.i32(config.stages));
+              arriveLate(
+                  {behind, now.phase},
+                  b.compare(arith::CmpIPredicate::uge, started, b.i32(kLag)),
+                  kLag);
+              RingPosition next = now.next(b, config.stages);
+              return {next.stage, next.phase,
+                      b.min(b.add(started, b.i32(1)), b.i32(kLag))};
+            });
+      });
+  for (int64_t i = kLag; i > 0; --i) {
+    Value behind =
+        b.rem(b.add(last[0], b.i32(config.stages - i)), b.i32(config.stages));
+    arriveLate({behind, last[1]},
+               b.compare(arith::CmpIPredicate::uge, last[2], b.i32(i)), i - 1);
+  }
+}
+
+void ProductKernel::consume() {
+  Value thread = b.bitAnd(b.threadId(), b.i32(kWarpgroup - 1));
+  Value consumer = b.sub(getWarpgroup(b), b.i32(1));
+  Value speaks = b.compare(arith::CmpIPredicate::eq,
+                           b.bitAnd(thread, b.i32(31)), b.i32(0));
+  int64_t columns = config.getSumColumns();
+  Value own =
+      b.mul(consumer, b.i32((config.splitsColumns() ? columns : int64_t(64)) *
+                            kSwizzleRow));
+  Value aStart = aTiles, bStart = bTiles;
+  (config.splitsColumns() ? bStart : aStart) =
+      b.at(b.getI8Type(), config.splitsColumns() ? bTiles : aTiles, own);
+  Value a = describeTile(b, aStart), bTile = describeTile(b, bStart);
+  Type sumsType = getAccumulatorType(b.getContext(), columns);
+  Value none = LLVM::ZeroOp::create(b, sumsType);
+
+  auto step = [&](RingPosition now, Value sums, bool first) {
+    waitFor(b, ring.full(b, now.stage), now.phase);
+    auto advance = [&](Value tile, int64_t bytes) {
+      return b.add(tile, b.toI64(b.mul(now.stage, b.i32(bytes / kChunk))));
+    };
+    return multiply(b, sums, advance(a, config.getABytes()),
+                    advance(bTile, config.getBBytes()), config.element, columns,
+                    first);
+  };
+  auto release = [&](Value stage) {
+    b.when(speaks, [&] { arrive(b, ring.empty(b, stage)); });
+  };
+  RingPosition position = {b.i32(0), b.i32(0)};
+  forTiles(position, [&](Tile tile, RingPosition &inner) {
+    // There is a first stage: K is at least 1.
+    Value sums = step(inner, none, /*first=*/true);
+    RingPosition second = inner.next(b, config.stages);
+    SmallVector<Value> last =
+        b.reduce(b.i32(1), depths, b.i32(1),
+                 {second.stage, second.phase, inner.stage, sums},
+                 [&](Value, ValueRange carried) -> SmallVector<Value> {
+                   RingPosition now = {carried[0], carried[1]};
+                   Value more = step(now, carried[3], /*first=*/false);
+                   waitForPrevious(b);
+                   release(carried[2]);
+                   RingPosition next = now.next(b, config.stages);
+                   return {next.stage, next.phase, now.stage, more};
+                 });
+    inner = {last[0], last[1]};
+    sums = waitForSums(b, last[3]);
+    release(last[2]);
+    finish(tile, sums, consumer, thread);
+  });
+}
+
+/// Two neighbours as f32.
+SmallVector<Value> ProductKernel::loadPair(Type type, Value address) {
+  int64_t bytes = type.getIntOrFloatBitWidth() / 8;
+  SmallVector<Value> pair;
+  if (config.evenN) {
+    auto vector = VectorType::get(2, type);
+    Value both = b.load(vector, address, 2 * bytes);
+    for (int64_t i = 0; i < 2; ++i)
+      pair.push_back(
+          b.widen(LLVM::ExtractElementOp::create(b, both, b.i32(i))));
+    return pair;
+  }
+  for (int64_t i = 0; i < 2; ++i)
+    pair.push_back(b.widen(b.load(type, b.at(type, address, b.i32(i)), bytes)));
+  return pair;
+}
+
+Value ProductKernel::applyEpilogue(ValueRange values) {
+  if (!config.epilogue)
+    return values[0];
+  Block &body = config.epilogue->front();
+  IRMapping mapping;
+  mapping.map(body.getArguments(), values);
+  for (Operation &op : body.without_terminator())
+    b.clone(op, mapping);
+  return mapping.lookupOrDefault(body.getTerminator()->getOperand(0));
+}
+
+/// Stores what one consumer has of a tile.
+void ProductKernel::finish(const Tile &tile, Value sums, Value consumer,
+                           Value thread) {
+  int64_t box = config.getBoxColumns();
+  Value firstColumn = b.add(tile.column, getSumColumn(b, thread));
+  Value firstRow = getSumRow(b, thread);
+  if (config.splitsColumns())
+    firstColumn = b.add(firstColumn, b.mul(consumer, b.i32(box)));
+  else
+    firstRow = b.add(firstRow, b.mul(consumer, b.i32(64)));
+  Value out = b.global(b.argument(arguments.out));
+  SmallVector<Value> biases;
+  if (config.bias) {
+    Value start =
+        b.add(b.mul(b.toI64(tile.expert), b.toI64(n)), b.toI64(firstColumn));
+    for (unsigned part = 0; part < config.parts; ++part)
+      biases.push_back(b.at(
+          config.bias, b.global(b.argument(arguments.bias + part)), start));
+  }
+  int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
+
+  // One or both columns of a pair, in rows `half * 8` below the first.
+  auto storePair = [&](Value address, int64_t half, int64_t group, bool both) {
+    SmallVector<SmallVector<Value>> values; // of a column
+    for (int64_t i = 0; i < (both ? 2 : 1); ++i) {
+      SmallVector<Value> arguments;
+      for (unsigned part = 0; part < config.parts; ++part) {
+        int64_t number = 4 * (group + part * box / 8) + 2 * half + i;
+        arguments.push_back(LLVM::ExtractValueOp::create(b, sums, number));
+      }
+      values.push_back(arguments);
+    }
+    for (auto [part, start] : llvm::enumerate(biases)) {
+      Value place = b.at(config.bias, start, b.i32(8 * group));
+      SmallVector<Value> pair;
+      if (both)
+        pair = loadPair(config.bias, place);
+      else
+        pair = {b.widen(b.load(config.bias, place))};
+      for (auto [column, bias] : llvm::zip_equal(values, pair))
+        column[part] = b.addF(column[part], bias);
+    }
+    SmallVector<Value> results;
+    for (SmallVector<Value> &column : values)
+      results.push_back(applyEpilogue(column));
+    if (config.accumulate) {
+      SmallVector<Value> old;
+      if (both)
+        old = loadPair(config.out, address);
+      else
+        old = {b.widen(b.load(config.out, address))};
+      for (auto [result, before] : llvm::zip_equal(results, old))
+        result = b.addF(before, result);
+    }
+    if (both && config.evenN) {
+      auto vector = VectorType::get(2, b.getF32Type());
+      Value pair = LLVM::PoisonOp::create(b, vector);
+      for (auto [i, result] : llvm::enumerate(results))
+        pair = LLVM::InsertElementOp::create(b, pair, result, b.i32(i));
+      if (!config.out.isF32())
+        pair = arith::TruncFOp::create(b, VectorType::get(2, config.out), pair);
+      b.store(pair, address, 2 * bytes);
+      return;
+    }
+    for (auto [i, result] : llvm::enumerate(results)) {
+      if (!config.out.isF32())
+        result = arith::TruncFOp::create(b, config.out, result);
+      b.store(result, b.at(config.out, address, b.i32(i)), bytes);
+    }
+  };
+
+  for (int64_t half = 0; half < 2; ++half) {
+    Value row = b.add(firstRow, b.i32(8 * half));
+    b.when(b.less(row, tile.rows), [&] {
+      Value start = b.add(b.mul(b.toI64(b.add(tile.row, row)), b.toI64(n)),
+                          b.toI64(firstColumn));
+      Value address = b.at(config.out, out, start);
+      for (int64_t group = 0; group < box / 8; ++group) {
+        Value pair = b.at(config.out, address, b.i32(8 * group));
+        Value column = b.add(firstColumn, b.i32(8 * group));
+        auto isInside = [&](int64_t which) {
+          return b.less(b.add(column, b.i32(which)), n);
+        };
+        if (!config.tail) {
+          storePair(pair, half, group, /*both=*/true);
+        } else if (config.evenN) {
+          b.when(isInside(0),
+                 [&] { storePair(pair, half, group, /*both=*/true); });
+        } else {
+          branch(
+              b, isInside(1),
+              [&] { storePair(pair, half, group, /*both=*/true); },
+              [&] {
+                b.when(isInside(0),
+                       [&] { storePair(pair, half, group, /*both=*/false); });
+              });
+        }
+      }
+    });
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// On the host
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// One op on memrefs, in the words of ProductConfig.
+struct Product {
+  Operation *op;
+  Value a, out, offsets, gather;
+  SmallVector<Value> bs, biases;
+  bool accumulate = false;
+  Region *epilogue = nullptr;
+
+  int64_t n = 0, k = 0, experts = 0;
+};
+} // namespace
+
+static MemRefType getMemRef(Value value) {
+  return cast<MemRefType>(value.getType());
+}
+
+static FailureOr<Product> readProduct(Operation *op) {
+  Product product;
+  product.op = op;
+  if (auto grouped = dyn_cast<GroupedMatmulOp>(op)) {
+    if (!grouped.getScatter().empty() || grouped.getOuts().size() != 1)
+      return failure();
+    product.a = grouped.getA();
+    product.out = grouped.getOuts()[0];
+    product.offsets = grouped.getOffsets();
+    product.gather = grouped.getGather();
+    llvm::append_range(product.bs, grouped.getBs());
+    llvm::append_range(product.biases, grouped.getBiases());
+    product.epilogue = &grouped.getEpilogue();
+  } else if (auto linear = dyn_cast<nn::LinearOp>(op)) {
+    if (linear.getOuts().size() != 1)
+      return failure();
+    product.a = linear.getX();
+    product.out = linear.getOuts()[0];
+    product.bs.push_back(linear.getWeight());
+    if (linear.getBias())
+      product.biases.push_back(linear.getBias());
+    product.accumulate = linear.getAccumulate();
+  } else {
+    return failure();
+  }
+  for (Value operand : op->getOperands()) {
+    auto type = dyn_cast<MemRefType>(operand.getType());
+    if (!type || !type.getLayout().isIdentity())
+      return failure();
+  }
+  auto weights = getMemRef(product.bs[0]);
+  if (!weights.hasStaticShape())
+    return failure();
+  product.k = weights.getShape().back();
+  product.n = weights.getShape().drop_back().back();
+  product.experts = product.offsets ? weights.getDimSize(0) : 1;
+  return product;
+}
+
+/// Whether tensor cores multiply these types, and the copies' alignment fits.
+static bool isSupported(const Product &product, const GPUTarget &target) {
+  auto weights = getMemRef(product.bs[0]);
+  Type element = weights.getElementType();
+  if (!element.isBF16() && !element.isF16())
+    return false;
+  if (llvm::any_of(product.bs, [&](Value b) { return b.getType() != weights; }))
+    return false;
+  if (llvm::any_of(product.biases, [&](Value bias) {
+        return getMemRef(bias).getElementType() !=
+               getMemRef(product.biases[0]).getElementType();
+      }))
+    return false;
+  Type a = getMemRef(product.a).getElementType();
+  Precision own = element.isF16() ? Precision::F16 : Precision::BF16;
+  if (a != element && !(a.isF32() && target.precision == own))
+    return false;
+  Type out = getMemRef(product.out).getElementType();
+  if (!out.isF32() && out != element)
+    return false;
+  if (product.bs.size() > 2 || product.experts > kMaxExperts)
+    return false;
+  // cuTensorMapEncodeTiled: strides are multiples of 16 bytes.
+  return product.k > 0 && product.n > 0 && product.k % kChunkElements == 0;
+}
+
+static Value createMap(ImplicitLocOpBuilder &b, Value memref,
+                       ArrayRef<int64_t> box) {
+  MemRefType type = getMemRef(memref);
+  auto place = MemRefType::get(box, type.getElementType(), AffineMap(),
+                               b.getI64IntegerAttr(3));
+  auto map = nvgpu::TensorMapDescriptorType::get(
+      b.getContext(), place, nvgpu::TensorMapSwizzleKind::SWIZZLE_128B,
+      nvgpu::TensorMapL2PromoKind::L2PROMO_256B,
+      nvgpu::TensorMapOOBKind::OOB_ZERO,
+      nvgpu::TensorMapInterleaveKind::INTERLEAVE_NONE);
+  Value unranked = memref::CastOp::create(
+      b, UnrankedMemRefType::get(type.getElementType(), type.getMemorySpace()),
+      memref);
+  SmallVector<Value> sizes;
+  for (int64_t size : box)
+    sizes.push_back(arith::ConstantIndexOp::create(b, size));
+  return nvgpu::TmaCreateDescriptorOp::create(b, map, unranked, sizes);
+}
+
+/// `a` in the type of the weights, in memory of its own. Rows that belong to no
+/// expert become zero: a tile may read them.
+static Value narrow(ImplicitLocOpBuilder &b, const Product &product,
+                    KernelModule &kernels) {
+  constexpr int64_t kThreads = 256;
+  Type element = getMemRef(product.bs[0]).getElementType();
+  MemRefType from = getMemRef(product.a);
+  auto to = MemRefType::get(from.getShape(), element);
+  SmallVector<Value> sizes;
+  for (int64_t i = 0; i < from.getRank(); ++i)
+    if (from.isDynamicDim(i))
+      sizes.push_back(memref::DimOp::create(b, product.a, i));
+  Value copy = memref::AllocOp::create(b, to, sizes, b.getI64IntegerAttr(64));
+  bool bounded = product.offsets && !product.gather;
+
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  SmallVector<Type> types = {pointer, pointer, b.getI64Type(), b.getI64Type()};
+  if (bounded)
+    types.append({pointer, b.getI64Type()});
+  KernelShape shape;
+  shape.threads = kThreads;
+  std::string name = std::string("narrow_") +
+                     (element.isF16() ? "f16" : "bf16") +
+                     (bounded ? "_bounded" : "");
+  LLVM::LLVMFuncOp kernel =
+      kernels.getKernel(name, types, shape, [&](KernelBuilder &k) {
+        waitForEarlierKernels(k);
+        Value chunk = k.add(k.mul(k.toI64(k.blockId()), k.i64(kThreads)),
+                            k.toI64(k.threadId()));
+        Value perRow = k.argument(3);
+        k.when(k.less(chunk, k.mul(k.argument(2), perRow)), [&] {
+          auto wide = VectorType::get(kChunkElements / 2, k.getF32Type());
+          auto half = VectorType::get(kChunkElements / 2, element);
+          Value start = k.mul(chunk, k.i64(kChunkElements));
+          Value source = k.at(k.getF32Type(), k.global(k.argument(0)), start);
+          Value target = k.at(element, k.global(k.argument(1)), start);
+          auto load = [&]() -> SmallVector<Value> {
+            return {k.load(wide, source, 16),
+                    k.load(wide, k.at(wide, source, k.i32(1)), 16)};
+          };
+          SmallVector<Value> values;
+          if (bounded) {
+            Value end = k.load(
+                k.getI32Type(),
+                k.at(k.getI32Type(), k.global(k.argument(4)), k.argument(5)));
+            Value zero = LLVM::ZeroOp::create(k, wide);
+            values = k.pick(
+                k.less(k.div(chunk, perRow), k.toI64(end)), {wide, wide}, load,
+                [&]() -> SmallVector<Value> { return {zero, zero}; });
+          } else {
+            values = load();
+          }
+          for (auto [i, value] : llvm::enumerate(values))
+            k.store(arith::TruncFOp::create(k, half, value),
+                    k.at(half, target, k.i32(i)), 8);
+        });
+      });
+  Value rows = memref::DimOp::create(b, product.a, 0);
+  Value perRow = arith::ConstantIndexOp::create(b, product.k / kChunkElements);
+  Value blocks = b.createOrFold<arith::CeilDivUIOp>(
+      b.createOrFold<arith::MulIOp>(rows, perRow),
+      arith::ConstantIndexOp::create(b, kThreads));
+  SmallVector<Value> arguments = {product.a, copy, rows, perRow};
+  if (bounded)
+    arguments.append(
+        {product.offsets, arith::ConstantIndexOp::create(b, product.experts)});
+  buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
+  return copy;
+}
+
+/// Launches the kernel with tiles of `tileRows` rows.
+static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
+                   Value rows, int64_t tileRows, KernelModule &kernels) {
+  ProductConfig config;
+  config.element = getMemRef(product.bs[0]).getElementType();
+  config.out = getMemRef(product.out).getElementType();
+  config.bias = product.biases.empty()
+                    ? Type()
+                    : getMemRef(product.biases[0]).getElementType();
+  config.parts = product.bs.size();
+  config.grouped = bool(product.offsets);
+  config.gather = bool(product.gather);
+  config.accumulate = product.accumulate;
+  config.tileRows = tileRows;
+  config.tileColumns = product.n * int64_t(config.parts) > 128 ? 256 : 128;
+  config.depthTail = product.k % kDepth != 0;
+  config.tail = product.n % config.getColumns() != 0;
+  config.evenN = product.n % 2 == 0;
+  config.epilogue = product.epilogue;
+
+  MLIRContext *context = b.getContext();
+  KernelShape shape;
+  shape.threads = (1 + kConsumers) * kWarpgroup;
+  shape.dynamicShared = config.getSharedBytes();
+  shape.minBlocks = 1;
+  std::string prefix = std::string("warpgroup_") +
+                       (config.gather    ? "gather"
+                        : config.grouped ? "grouped"
+                                         : "linear") +
+                       "_" + std::to_string(config.tileRows) + "x" +
+                       std::to_string(config.tileColumns);
+  LLVM::LLVMFuncOp kernel = kernels.getKernel(
+      kernels.getName(prefix, config.getKey()),
+      ProductKernel::getArgumentTypes(context, config), shape,
+      [&](KernelBuilder &k) { ProductKernel(k, config).build(); });
+  kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
+
+  auto constant = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(b, value);
+  };
+  SmallVector<Value> arguments;
+  arguments.push_back(
+      config.gather ? a : createMap(b, a, {config.tileRows, kDepth}));
+  for (Value matrix : product.bs) {
+    SmallVector<int64_t> box = {config.getBoxColumns(), kDepth};
+    if (config.grouped)
+      box.insert(box.begin(), 1);
+    arguments.push_back(createMap(b, matrix, box));
+  }
+  arguments.push_back(product.out);
+  llvm::append_range(arguments, product.biases);
+  if (config.grouped)
+    arguments.push_back(product.offsets);
+  if (config.gather)
+    arguments.push_back(product.gather);
+  arguments.append({rows, constant(product.n), constant(product.k)});
+  if (config.grouped)
+    arguments.push_back(constant(product.experts));
+
+  // As many tiles as there can be: every expert may have one that is not full.
+  Value tiles;
+  if (config.grouped)
+    tiles = b.createOrFold<arith::AddIOp>(
+        b.createOrFold<arith::DivUIOp>(rows, constant(config.tileRows)),
+        b.createOrFold<arith::MinUIOp>(rows, constant(product.experts)));
+  else
+    tiles = b.createOrFold<arith::CeilDivUIOp>(rows, constant(config.tileRows));
+  tiles = b.createOrFold<arith::MulIOp>(
+      tiles, constant(llvm::divideCeil(product.n, config.getColumns())));
+  Value blocks =
+      b.createOrFold<arith::MinUIOp>(tiles, constant(kMultiprocessors));
+  buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
+}
+
+LogicalResult moe::selectWarpgroupProduct(Operation *op,
+                                          KernelModule &kernels) {
+  if (kernels.getTarget().arch != 90)
+    return failure();
+  FailureOr<Product> product = readProduct(op);
+  if (failed(product) || !isSupported(*product, kernels.getTarget()))
+    return failure();
+  ImplicitLocOpBuilder b(op->getLoc(), op);
+  Value a = product->a;
+  if (getMemRef(a).getElementType().isF32())
+    a = narrow(b, *product, kernels);
+  Value rows = b.createOrFold<memref::DimOp>(
+      product->gather ? product->gather : product->a, 0);
+  // Where an expert has few rows, half of a tile of 128 would be empty.
+  Value few = arith::CmpIOp::create(
+      b, arith::CmpIPredicate::ule, rows,
+      arith::ConstantIndexOp::create(b, 64 * product->experts));
+  auto branch = scf::IfOp::create(b, few, /*withElseRegion=*/true);
+  for (auto [block, tileRows] : {std::pair(branch.thenBlock(), int64_t(64)),
+                                 std::pair(branch.elseBlock(), int64_t(128))}) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(block);
+    launch(b, *product, a, rows, tileRows, kernels);
+  }
+  op->erase();
+  return success();
 }
