@@ -7,6 +7,7 @@
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
@@ -23,10 +24,12 @@ using namespace mlir::moe;
 
 static constexpr int64_t kThreads = 128;
 
-/// What stays on the host: launches, calls, views and places of memory.
+/// What stays on the host: launches, calls, views, tensor maps and places of
+/// memory.
 static bool isHostOp(Operation *op) {
   return isa<gpu::LaunchFuncOp, func::CallOp, func::ReturnOp, ParameterRefOp,
-             memref::AllocOp, memref::AllocaOp, scf::YieldOp>(op) ||
+             memref::AllocOp, memref::AllocaOp, scf::YieldOp,
+             nvgpu::TmaCreateDescriptorOp>(op) ||
          isa<ViewLikeOpInterface>(op);
 }
 
