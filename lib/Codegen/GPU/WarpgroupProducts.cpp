@@ -1,6 +1,7 @@
 //===- WarpgroupProducts.cpp - Kernels of products on sm_90a --------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
+#include "TileTable.h"
 #include "Warpgroup.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
@@ -20,8 +21,6 @@ static constexpr int64_t kChunk = 16, kChunkElements = 8;
 /// 132, and a persistent kernel is right on any number.
 static constexpr int64_t kMultiprocessors = 132;
 static constexpr int64_t kConsumers = 2;
-/// Experts whose first tiles fit into the table in shared memory.
-static constexpr int64_t kMaxExperts = 1024;
 /// Groups of cp.async that a producer leaves under way. The consumers free a
 /// stage when they have started the next, so the ring needs two more.
 static constexpr int64_t kLag = 2;
@@ -62,15 +61,14 @@ struct ProductConfig {
   int64_t getABytes() const { return tileRows * kSwizzleRow; }
   int64_t getBBytes() const { return tileColumns * kSwizzleRow; }
 
-  // Shared memory: tiles of a, tiles of b, barriers, then for each expert the
-  // number of its first tile and of its first row.
+  // Shared memory: tiles of a, tiles of b, barriers, the table.
   int64_t getBOffset() const { return stages * getABytes(); }
   int64_t getRingOffset() const { return getBOffset() + stages * getBBytes(); }
   int64_t getTableOffset() const {
     return getRingOffset() + Ring::getBytes(stages);
   }
   int64_t getSharedBytes() const {
-    return getTableOffset() + (grouped ? 2 * (kMaxExperts + 1) * 4 : 0);
+    return getTableOffset() + (grouped ? TileTable::kBytes : 0);
   }
 
   std::string getKey() const {
@@ -117,9 +115,11 @@ public:
   void build();
 
 private:
-  /// One tile of the result. All are i32.
-  struct Tile {
-    Value expert, row, rows, column;
+  /// One tile of the result; `column` is an i32.
+  struct Tile : TileTable::RowTile {
+    Tile(TileTable::RowTile rowTile, Value column)
+        : RowTile(rowTile), column(column) {}
+    Value column;
   };
 
   Value shared(int64_t offset) {
@@ -128,7 +128,6 @@ private:
   Value stageOf(Value start, Value stage, int64_t bytes) {
     return b.at(b.getI8Type(), start, b.mul(stage, b.i32(bytes)));
   }
-  void buildTable();
   Tile findTile(Value number);
   void forTiles(RingPosition &position,
                 function_ref<void(Tile, RingPosition &)> body);
@@ -144,8 +143,9 @@ private:
   ProductConfig config;
   ProductArguments arguments;
   Ring ring;
-  Value base, aTiles, bTiles, starts, rowStarts;
-  Value m, n, k, experts, columnTiles, depths, numTiles;
+  std::optional<TileTable> table;
+  Value base, aTiles, bTiles;
+  Value m, n, k, columnTiles, depths, numTiles;
 };
 } // namespace
 
@@ -169,13 +169,12 @@ void ProductKernel::build() {
   aTiles = base;
   bTiles = shared(config.getBOffset());
   ring = {shared(config.getRingOffset()), config.stages};
-  starts = shared(config.getTableOffset());
-  rowStarts = shared(config.getTableOffset() + 4 * (kMaxExperts + 1));
   m = b.toI32(b.argument(arguments.m));
   n = b.toI32(b.argument(arguments.n));
   k = b.toI32(b.argument(arguments.k));
   if (config.grouped)
-    experts = b.toI32(b.argument(arguments.experts));
+    table.emplace(b, shared(config.getTableOffset()),
+                  b.toI32(b.argument(arguments.experts)), config.tileRows);
   int64_t columns = config.getColumns();
   columnTiles = b.div(b.add(n, b.i32(columns - 1)), b.i32(columns));
   depths = b.div(b.add(k, b.i32(kDepth - 1)), b.i32(kDepth));
@@ -189,15 +188,13 @@ void ProductKernel::build() {
     publishBarriers(b);
   });
   waitForEarlierKernels(b);
-  if (config.grouped) {
+  if (config.grouped)
     b.when(b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)),
-           [&] { buildTable(); });
-  }
+           [&] { table->build(b.global(b.argument(arguments.offsets))); });
   b.barrier();
-  Value rowTiles =
-      config.grouped
-          ? b.load(b.getI32Type(), b.at(b.getI32Type(), starts, experts))
-          : b.div(b.add(m, b.i32(config.tileRows - 1)), b.i32(config.tileRows));
+  Value rowTiles = config.grouped ? table->getCount()
+                                  : b.div(b.add(m, b.i32(config.tileRows - 1)),
+                                          b.i32(config.tileRows));
   numTiles = b.mul(rowTiles, columnTiles);
   Value produces = b.compare(arith::CmpIPredicate::eq, role, b.i32(0));
   branch(
@@ -219,67 +216,14 @@ void ProductKernel::build() {
       });
 }
 
-/// One warp writes the table: for each expert the number of its first tile, and
-/// how many there are at the end.
-void ProductKernel::buildTable() {
-  Type i32 = b.getI32Type();
-  Value offsets = b.global(b.argument(arguments.offsets));
-  Value lane = b.laneId();
-  SmallVector<Value> total = b.reduce(
-      b.i32(0), experts, b.i32(32), b.i32(0),
-      [&](Value first, ValueRange carried) -> SmallVector<Value> {
-        Value expert = b.add(first, lane);
-        Value exists = b.less(expert, experts);
-        Value known = b.select(exists, expert, b.sub(experts, b.i32(1)));
-        Value row = b.load(i32, b.at(i32, offsets, known));
-        Value end = b.load(i32, b.at(i32, offsets, b.add(known, b.i32(1))));
-        Value tiles = b.div(b.add(b.sub(end, row), b.i32(config.tileRows - 1)),
-                            b.i32(config.tileRows));
-        tiles = b.select(exists, tiles, b.i32(0));
-        Value sum = tiles; // of this lane and those before
-        for (int64_t distance = 1; distance < 32; distance *= 2) {
-          Value from = b.bitAnd(b.sub(lane, b.i32(distance)), b.i32(31));
-          Value other = b.shuffle(sum, from);
-          sum = b.add(sum,
-                      b.select(b.less(lane, b.i32(distance)), b.i32(0), other));
-        }
-        b.when(exists, [&] {
-          b.store(b.add(carried[0], b.sub(sum, tiles)),
-                  b.at(i32, starts, expert));
-          b.store(row, b.at(i32, rowStarts, expert));
-          b.when(b.compare(arith::CmpIPredicate::eq, b.add(expert, b.i32(1)),
-                           experts),
-                 [&] { b.store(end, b.at(i32, rowStarts, experts)); });
-        });
-        return {b.add(carried[0], b.shuffle(sum, b.i32(31)))};
-      });
-  b.when(b.compare(arith::CmpIPredicate::eq, lane, b.i32(0)),
-         [&] { b.store(total[0], b.at(i32, starts, experts)); });
-}
-
 ProductKernel::Tile ProductKernel::findTile(Value number) {
-  Type i32 = b.getI32Type();
   Value rowTile = b.div(number, columnTiles);
-  Tile tile;
-  tile.column = b.mul(b.rem(number, columnTiles), b.i32(config.getColumns()));
-  Value start = b.i32(0), end = m, first = b.i32(0);
-  tile.expert = b.i32(0);
-  if (config.grouped) {
-    // The last expert that starts at or before this tile has it: those without
-    // rows start where the next one does.
-    for (int64_t step = kMaxExperts / 2; step > 0; step /= 2) {
-      Value next = b.min(b.add(tile.expert, b.i32(step)), experts);
-      Value begins = b.load(i32, b.at(i32, starts, next));
-      tile.expert = b.select(b.less(rowTile, begins), tile.expert, next);
-    }
-    first = b.load(i32, b.at(i32, starts, tile.expert));
-    start = b.load(i32, b.at(i32, rowStarts, tile.expert));
-    end = b.load(i32, b.at(i32, rowStarts, b.add(tile.expert, b.i32(1))));
-  }
-  Value inside = b.sub(rowTile, first);
-  tile.row = b.add(start, b.mul(inside, b.i32(config.tileRows)));
-  tile.rows = b.min(b.sub(end, tile.row), b.i32(config.tileRows));
-  return tile;
+  Value column = b.mul(b.rem(number, columnTiles), b.i32(config.getColumns()));
+  if (config.grouped)
+    return {table->find(rowTile), column};
+  Value row = b.mul(rowTile, b.i32(config.tileRows));
+  Value rows = b.min(b.sub(m, row), b.i32(config.tileRows));
+  return {{b.i32(0), row, rows}, column};
 }
 
 /// Runs `body`, which moves the position on, for the tiles of this block.
@@ -689,7 +633,7 @@ static bool isSupported(const Product &product, const GPUTarget &target) {
   Type out = getMemRef(product.out).getElementType();
   if (!out.isF32() && out != element)
     return false;
-  if (product.bs.size() > 2 || product.experts > kMaxExperts)
+  if (product.bs.size() > 2 || product.experts > TileTable::kMaxExperts)
     return false;
   // cuTensorMapEncodeTiled: strides are multiples of 16 bytes.
   return product.k > 0 && product.n > 0 && product.k % kChunkElements == 0;
