@@ -52,8 +52,12 @@ Allocation *GlobalMemory::find(uint64_t address, uint64_t size) {
 //===----------------------------------------------------------------------===//
 
 uint64_t *Warp::row(const Operand &o) {
-  if (o.kind == Operand::Reg)
+  if (o.kind == Operand::Reg) {
+    if (inFlight && inFlight[o.index])
+      fault(block->launch->kernel->code[groups[current].pc],
+            "uses a register of a wgmma that has not been waited for");
     return &registers[size_t(o.index) * kLanes];
+  }
   if (o.kind == Operand::Const)
     return block->launch->program->constants[o.index]->lane;
   // The address of a variable, the same in all lanes.
@@ -226,6 +230,8 @@ std::string Block::describeWarps() const {
               hex(group.mask) + ", line " + std::to_string(at.line) + ": " +
               line;
     }
+  if (asyncUnit)
+    text += asyncUnit->describe();
   return text;
 }
 
@@ -386,6 +392,8 @@ bool Block::run() {
       return false;
     }
   }
+  if (asyncUnit && !asyncUnit->atEnd(*this))
+    return false;
   // What is still under way must not touch memory that is no longer there.
   while (!pending.empty())
     if (!completeSome(true))
@@ -452,6 +460,8 @@ static bool runBlock(const Launch &launch, uint64_t index, Statistics &total,
   }
   block.shared.resize(shared);
   block.sharedShadow.resize(shared);
+  if (block.tracksProxies)
+    block.writers.resize(shared / 16 + 1);
   uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
   for (uint32_t first = 0; first < threads; first += kLanes) {
     auto warp = std::make_unique<Warp>();
@@ -468,6 +478,7 @@ static bool runBlock(const Launch &launch, uint64_t index, Statistics &total,
     fillSpecial(*warp, launch);
     block.warps.push_back(std::move(warp));
   }
+  block.proxyFences.resize(block.warps.size());
   bool ok = block.run();
   total.warpInstructions += block.statistics.warpInstructions;
   total.laneInstructions += block.statistics.laneInstructions;

@@ -70,7 +70,7 @@ struct Instruction {
   std::vector<Operand> dst;     // vectors are spread
   std::vector<Operand> src;     // likewise, in the order of the text
   std::vector<unsigned> groups; // sizes of the source operands as written
-  Address address[2];           // in the order of the text
+  Address address[3];           // in the order of the text
   uint8_t numAddresses = 0;
   Space space = Space::Generic, space2 = Space::Generic;
   Type type, type2;              // first and second type modifier
@@ -156,8 +156,12 @@ enum : uint8_t {
   Initialized = 1,
   /// A copy that has not been waited for will write it.
   InFlight = 2,
-  /// Written by ordinary stores, not yet visible to the asynchronous proxy.
-  GenericWrite = 4
+  /// Written by ordinary stores; Block::writers says when.
+  GenericWrite = 4,
+  /// Work in flight will still read it.
+  AsyncRead = 8,
+  /// Part of an mbarrier: only for the instructions of mbarriers.
+  BarrierObject = 16
 };
 
 struct Allocation {
@@ -209,6 +213,21 @@ struct Launch {
   unsigned threads = 1;
 };
 
+/// Gives the variables of the module their places, before the first launch.
+bool placeVariables(Program &program, GlobalMemory &memory, std::string &error);
+
+/// Shared memory that a block can have, static and dynamic.
+uint32_t maxSharedBytes(unsigned arch);
+
+/// Bytes that the registers and the local memory of one block may take here,
+/// and what they take.
+constexpr uint64_t kMaxStateBytes = 2ull << 30;
+uint64_t stateBytes(const Launch &launch);
+
+/// What the driver refuses: grids, blocks and shared memory beyond the limits
+/// of the device or of the kernel's directives, too few parameters.
+bool checkLaunch(const Launch &launch, std::string &error);
+
 /// Runs all blocks. False, and what happened where in `report`, on a fault.
 bool runLaunch(const Launch &launch, Statistics &statistics,
                std::string &report);
@@ -258,8 +277,10 @@ public:
   // Named barrier that this warp waits at.
   int waitingAt = -1;
   uint64_t waitingGeneration = 0;
-  /// Per unit state of this warp, made on first use.
-  std::shared_ptr<void> unit[4];
+  /// What the asynchronous instructions keep for this warp, made on first use.
+  std::shared_ptr<void> unit;
+  /// For every register whether a wgmma in flight owns it; null: none does.
+  const uint8_t *inFlight = nullptr;
 
   /// Lanes of a register or constant.
   uint64_t *row(const Operand &o);
@@ -284,13 +305,30 @@ public:
                  uint64_t *out);
 };
 
+/// What the asynchronous instructions keep for a block.
+struct BlockUnit {
+  virtual ~BlockUnit() = default;
+  /// After the last warp has exited; false after Block::fault.
+  virtual bool atEnd(Block &block) = 0;
+  /// For reports of deadlocks: lines that start with "\n    ".
+  virtual std::string describe() const = 0;
+};
+
 class Block {
 public:
   const Launch *launch = nullptr;
   uint32_t id[3] = {0, 0, 0};
   std::vector<uint8_t> shared, sharedShadow; // from address 0 on
-  /// Where ordinary stores went since the last fence.proxy.async.
-  std::vector<std::pair<uint32_t, uint32_t>> genericWrites;
+  /// Of every 16 bytes with GenericWrite: the warp that stored last, and in
+  /// which step. The asynchronous proxy sees what was stored before the last
+  /// fence.proxy.async of that warp, or of the warp that starts the read.
+  struct Writer {
+    uint32_t warp = 0;
+    uint64_t step = 0;
+  };
+  std::vector<Writer> writers;
+  /// Step of the last fence.proxy.async of every warp.
+  std::vector<uint64_t> proxyFences;
   std::vector<std::unique_ptr<Warp>> warps;
   Statistics statistics;
   uint64_t steps = 0, progress = 0;
@@ -306,8 +344,8 @@ public:
     uint32_t resultCount = 0;
     bool resultAll = false, resultAny = false;
   } barriers[16];
-  /// Units' own state (mbarriers, ...), made on first use.
-  std::shared_ptr<void> unit[4];
+  /// Made on first use.
+  std::unique_ptr<BlockUnit> asyncUnit;
 
   uint32_t nextRandom(uint32_t below) {
     random ^= random << 13;
@@ -330,6 +368,20 @@ private:
   bool completeSome(bool force);
   std::string describeWarps() const;
 };
+
+/// Checks of `size` bytes at a place, and what a store leaves behind. False
+/// after Warp::fault.
+bool checkReadable(Warp &warp, const Instruction &at, const Warp::Place &place,
+                   unsigned size, unsigned lane);
+bool checkWritable(Warp &warp, const Instruction &at, const Warp::Place &place,
+                   unsigned size, unsigned lane);
+void markWritten(Warp &warp, const Warp::Place &place, unsigned size);
+/// Counts the passes over shared memory's banks.
+void countBanks(Warp &warp, const uint64_t *addresses, uint32_t mask,
+                unsigned bytes);
+/// fence.proxy.async and fence.mbarrier_init make the mbarriers that these
+/// lanes made visible to the asynchronous proxy.
+void publishBarriers(Warp &warp, uint32_t mask);
 
 /// Float conversions that no C++ type has.
 float halfToFloat(uint16_t bits);

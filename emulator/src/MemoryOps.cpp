@@ -7,8 +7,8 @@
 
 using namespace moe::emu;
 
-static void countBanks(Warp &w, const uint64_t *addresses, uint32_t mask,
-                       unsigned bytes) {
+void moe::emu::countBanks(Warp &w, const uint64_t *addresses, uint32_t mask,
+                          unsigned bytes) {
   uint32_t narrow[kLanes];
   for (unsigned l = 0; l < kLanes; ++l)
     narrow[l] = uint32_t(addresses[l]);
@@ -18,9 +18,9 @@ static void countBanks(Warp &w, const uint64_t *addresses, uint32_t mask,
 }
 
 /// Fails where bytes to be read are not there.
-static bool checkReadable(Warp &w, const Instruction &i,
-                          const Warp::Place &place, unsigned size,
-                          unsigned lane) {
+bool moe::emu::checkReadable(Warp &w, const Instruction &i,
+                             const Warp::Place &place, unsigned size,
+                             unsigned lane) {
   if (!place.shadow)
     return true;
   uint8_t all = 0xff, any = 0;
@@ -29,6 +29,10 @@ static bool checkReadable(Warp &w, const Instruction &i,
   const char *where = place.space == Space::Shared  ? "shared"
                       : place.space == Space::Local ? "local"
                                                     : "global";
+  if (any & BarrierObject) {
+    w.fault(i, "reads an mbarrier as if it were data", int(lane));
+    return false;
+  }
   if (any & InFlight) {
     w.fault(i,
             std::string("reads ") + where +
@@ -43,9 +47,9 @@ static bool checkReadable(Warp &w, const Instruction &i,
   }
   return true;
 }
-static bool checkWritable(Warp &w, const Instruction &i,
-                          const Warp::Place &place, unsigned size,
-                          unsigned lane) {
+bool moe::emu::checkWritable(Warp &w, const Instruction &i,
+                             const Warp::Place &place, unsigned size,
+                             unsigned lane) {
   if (!place.shadow) {
     w.fault(i, "writes a parameter", int(lane));
     return false;
@@ -53,20 +57,32 @@ static bool checkWritable(Warp &w, const Instruction &i,
   uint8_t any = 0;
   for (unsigned n = 0; n < size; ++n)
     any |= place.shadow[n];
+  if (any & BarrierObject) {
+    w.fault(i, "overwrites an mbarrier", int(lane));
+    return false;
+  }
+  if (any & AsyncRead) {
+    w.fault(i, "writes shared memory that work in flight still reads",
+            int(lane));
+    return false;
+  }
   if (any & InFlight) {
     w.fault(i, "writes memory that a copy in flight will write", int(lane));
     return false;
   }
   return true;
 }
-static void markWritten(Warp &w, const Warp::Place &place, unsigned size) {
+void moe::emu::markWritten(Warp &w, const Warp::Place &place, unsigned size) {
   uint8_t bits = Initialized;
   if (place.space == Space::Shared) {
-    bits |= GenericWrite;
-    if (!w.block->tracksProxies)
-      bits = Initialized;
-    else if (!(place.shadow[0] & GenericWrite))
-      w.block->genericWrites.push_back({place.sharedAddress, size});
+    Block &block = *w.block;
+    if (block.tracksProxies) {
+      bits |= GenericWrite;
+      for (uint32_t at = place.sharedAddress / 16,
+                    last = (place.sharedAddress + size - 1) / 16;
+           at <= last; ++at)
+        block.writers[at] = {w.number, block.steps};
+    }
   }
   for (unsigned n = 0; n < size; ++n)
     place.shadow[n] = bits;
@@ -359,14 +375,12 @@ static bool decodeAtom(const DecodeContext &c, Instruction &i) {
 // Fences
 //===----------------------------------------------------------------------===//
 
-static Step executeFence(Warp &w, const Instruction &i, uint32_t) {
-  if (i.extra[0]) {
-    // What was written before is visible to the asynchronous proxy now.
-    for (auto [address, size] : w.block->genericWrites)
-      for (uint32_t n = 0; n < size; ++n)
-        w.block->sharedShadow[address + n] &= uint8_t(~GenericWrite);
-    w.block->genericWrites.clear();
-  }
+static Step executeFence(Warp &w, const Instruction &i, uint32_t mask) {
+  // What was written before is visible to the asynchronous proxy now.
+  if (i.extra[0])
+    w.block->proxyFences[w.number] = w.block->steps;
+  if (i.extra[0] || i.extra[1])
+    publishBarriers(w, mask);
   return Step::Next;
 }
 static bool decodeFence(const DecodeContext &c, Instruction &i) {
@@ -393,7 +407,8 @@ static bool decodeFence(const DecodeContext &c, Instruction &i) {
                        "level",
                        "sync_restrict"}))
     return false;
-  i.extra[0] = has(i, "async");
+  i.extra[0] = has(i, "async") && !has(i, "global");
+  i.extra[1] = has(i, "mbarrier_init");
   i.execute = executeFence;
   return true;
 }

@@ -3,3 +3,4 @@
 #include "Machine.h"
 void moe::emu::registerMatrixOpcodes() {}
 void moe::emu::registerAsyncOpcodes() {}
+[[gnu::weak]] void moe::emu::publishBarriers(Warp &, uint32_t) {}

@@ -850,8 +850,8 @@ bool Parser::instruction() {
     if (token.kind == Token::End)
       return fail("the instruction does not end");
     if (is("[")) {
-      if (i.numAddresses == 2)
-        return fail("more than two addresses");
+      if (i.numAddresses == 3)
+        return fail("more than three addresses");
       Address &a = i.address[i.numAddresses++];
       if (!address(a))
         return false;

@@ -1158,14 +1158,15 @@ static Step executeCvta(Warp &w, const Instruction &i, uint32_t mask) {
 }
 static bool decodeCvta(const DecodeContext &c, Instruction &i) {
   if (!checkModifiers(c, i,
-                      {"to", "global", "shared", "shared::cta", "local",
-                       "const", "param"}) ||
+                      {"to", "global", "shared", "shared::cta",
+                       "shared::cluster", "local", "const", "param"}) ||
       !checkCounts(c, i, 1, 1))
     return false;
-  i.extra[0] = has(i, "shared") || has(i, "shared::cta") ? 1
-               : has(i, "local")                         ? 2
-               : has(i, "param")                         ? 3
-                                                         : 0;
+  i.extra[0] =
+      has(i, "shared") || has(i, "shared::cta") || has(i, "shared::cluster") ? 1
+      : has(i, "local")                                                      ? 2
+      : has(i, "param")                                                      ? 3
+                        : 0;
   i.extra[1] = has(i, "to");
   i.execute = executeCvta;
   return checkRows(c, i);
