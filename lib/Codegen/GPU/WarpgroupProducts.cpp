@@ -1,6 +1,7 @@
 //===- WarpgroupProducts.cpp - Kernels of products on sm_90a --------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
+#include "WarpgroupProducts.h"
 #include "TileTable.h"
 #include "Warpgroup.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -15,11 +16,6 @@ using namespace mlir::moe;
 
 /// k of one stage: a swizzled row of 16-bit numbers.
 static constexpr int64_t kDepth = 64;
-/// Bytes of what TMA and cp.async move at a time, and the elements in them.
-static constexpr int64_t kChunk = 16, kChunkElements = 8;
-/// The runtime does not tell how many multiprocessors there are; H100 SXM has
-/// 132, and a persistent kernel is right on any number.
-static constexpr int64_t kMultiprocessors = 132;
 static constexpr int64_t kConsumers = 2;
 /// Groups of cp.async that a producer leaves under way. The consumers free a
 /// stage when they have started the next, so the ring needs two more.
@@ -137,7 +133,6 @@ private:
   void consume();
   void finish(const Tile &tile, Value sums, Value consumer, Value thread);
   SmallVector<Value> loadPair(Type type, Value address);
-  Value applyEpilogue(ValueRange values);
 
   KernelBuilder &b;
   ProductConfig config;
@@ -440,17 +435,6 @@ SmallVector<Value> ProductKernel::loadPair(Type type, Value address) {
   return pair;
 }
 
-Value ProductKernel::applyEpilogue(ValueRange values) {
-  if (!config.epilogue)
-    return values[0];
-  Block &body = config.epilogue->front();
-  IRMapping mapping;
-  mapping.map(body.getArguments(), values);
-  for (Operation &op : body.without_terminator())
-    b.clone(op, mapping);
-  return mapping.lookupOrDefault(body.getTerminator()->getOperand(0));
-}
-
 /// Stores what one consumer has of a tile.
 void ProductKernel::finish(const Tile &tile, Value sums, Value consumer,
                            Value thread) {
@@ -495,7 +479,7 @@ void ProductKernel::finish(const Tile &tile, Value sums, Value consumer,
     }
     SmallVector<Value> results;
     for (SmallVector<Value> &column : values)
-      results.push_back(applyEpilogue(column));
+      results.push_back(applyEpilogue(b, config.epilogue, column));
     if (config.accumulate) {
       SmallVector<Value> old;
       if (both)
@@ -557,18 +541,28 @@ void ProductKernel::finish(const Tile &tile, Value sums, Value consumer,
 // On the host
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// One op on memrefs, in the words of ProductConfig.
-struct Product {
-  Operation *op;
-  Value a, out, offsets, gather;
-  SmallVector<Value> bs, biases;
-  bool accumulate = false;
-  Region *epilogue = nullptr;
+Value moe::applyEpilogue(KernelBuilder &b, Region *epilogue,
+                         ValueRange values) {
+  if (!epilogue)
+    return values[0];
+  Block &body = epilogue->front();
+  IRMapping mapping;
+  mapping.map(body.getArguments(), values);
+  for (Operation &op : body.without_terminator())
+    b.clone(op, mapping);
+  return mapping.lookupOrDefault(body.getTerminator()->getOperand(0));
+}
 
-  int64_t n = 0, k = 0, experts = 0;
-};
-} // namespace
+Value Product::getMaxRowTiles(ImplicitLocOpBuilder &b, Value rows,
+                              int64_t tileRows) const {
+  Value size = arith::ConstantIndexOp::create(b, tileRows);
+  if (!offsets)
+    return b.createOrFold<arith::CeilDivUIOp>(rows, size);
+  return b.createOrFold<arith::AddIOp>(
+      b.createOrFold<arith::DivUIOp>(rows, size),
+      b.createOrFold<arith::MinUIOp>(
+          rows, arith::ConstantIndexOp::create(b, experts)));
+}
 
 static MemRefType getMemRef(Value value) {
   return cast<MemRefType>(value.getType());
@@ -576,7 +570,6 @@ static MemRefType getMemRef(Value value) {
 
 static FailureOr<Product> readProduct(Operation *op) {
   Product product;
-  product.op = op;
   if (auto grouped = dyn_cast<GroupedMatmulOp>(op)) {
     if (!grouped.getScatter().empty() || grouped.getOuts().size() != 1)
       return failure();
@@ -732,11 +725,9 @@ static Value narrow(ImplicitLocOpBuilder &b, const Product &product,
 static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
                    Value rows, int64_t tileRows, KernelModule &kernels) {
   ProductConfig config;
-  config.element = getMemRef(product.bs[0]).getElementType();
-  config.out = getMemRef(product.out).getElementType();
-  config.bias = product.biases.empty()
-                    ? Type()
-                    : getMemRef(product.biases[0]).getElementType();
+  config.element = product.getElementType();
+  config.out = product.getElementType(product.out);
+  config.bias = product.getBiasType();
   config.parts = product.bs.size();
   config.grouped = bool(product.offsets);
   config.gather = bool(product.gather);
@@ -753,11 +744,8 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
   shape.threads = (1 + kConsumers) * kWarpgroup;
   shape.dynamicShared = config.getSharedBytes();
   shape.minBlocks = 1;
-  std::string prefix = std::string("warpgroup_") +
-                       (config.gather    ? "gather"
-                        : config.grouped ? "grouped"
-                                         : "linear") +
-                       "_" + std::to_string(config.tileRows) + "x" +
+  std::string prefix = "warpgroup_" + product.getKind().str() + "_" +
+                       std::to_string(config.tileRows) + "x" +
                        std::to_string(config.tileColumns);
   LLVM::LLVMFuncOp kernel = kernels.getKernel(
       kernels.getName(prefix, config.getKey()),
@@ -787,14 +775,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
   if (config.grouped)
     arguments.push_back(constant(product.experts));
 
-  // As many tiles as there can be: every expert may have one that is not full.
-  Value tiles;
-  if (config.grouped)
-    tiles = b.createOrFold<arith::AddIOp>(
-        b.createOrFold<arith::DivUIOp>(rows, constant(config.tileRows)),
-        b.createOrFold<arith::MinUIOp>(rows, constant(product.experts)));
-  else
-    tiles = b.createOrFold<arith::CeilDivUIOp>(rows, constant(config.tileRows));
+  Value tiles = product.getMaxRowTiles(b, rows, config.tileRows);
   tiles = b.createOrFold<arith::MulIOp>(
       tiles, constant(llvm::divideCeil(product.n, config.getColumns())));
   Value blocks =
@@ -810,22 +791,38 @@ LogicalResult moe::selectWarpgroupProduct(Operation *op,
   if (failed(product) || !isSupported(*product, kernels.getTarget()))
     return failure();
   ImplicitLocOpBuilder b(op->getLoc(), op);
-  Value a = product->a;
-  if (getMemRef(a).getElementType().isF32())
-    a = narrow(b, *product, kernels);
   Value rows = b.createOrFold<memref::DimOp>(
       product->gather ? product->gather : product->a, 0);
-  // Where an expert has few rows, half of a tile of 128 would be empty.
-  Value few = arith::CmpIOp::create(
-      b, arith::CmpIPredicate::ule, rows,
-      arith::ConstantIndexOp::create(b, 64 * product->experts));
-  auto branch = scf::IfOp::create(b, few, /*withElseRegion=*/true);
-  for (auto [block, tileRows] : {std::pair(branch.thenBlock(), int64_t(64)),
-                                 std::pair(branch.elseBlock(), int64_t(128))}) {
+  // Few rows in all: the weights are read at full speed, once for eight rows.
+  // Few rows of an expert: half of a tile of 128 would be empty.
+  auto choose = [&](int64_t maxRows, function_ref<void()> ifFew,
+                    function_ref<void()> ifMany) {
+    Value few =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ule, rows,
+                              arith::ConstantIndexOp::create(b, maxRows));
+    auto branch = scf::IfOp::create(b, few, /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(block);
-    launch(b, *product, a, rows, tileRows, kernels);
-  }
+    b.setInsertionPointToStart(branch.thenBlock());
+    ifFew();
+    b.setInsertionPointToStart(branch.elseBlock());
+    ifMany();
+  };
+  auto launchTiles = [&] {
+    Value a = product->a;
+    if (product->getElementType(a).isF32())
+      a = narrow(b, *product, kernels);
+    choose(
+        64 * product->experts,
+        [&] { launch(b, *product, a, rows, 64, kernels); },
+        [&] { launch(b, *product, a, rows, 128, kernels); });
+  };
+  constexpr int64_t kFew = 8;
+  if (canStream(*product))
+    choose(
+        kFew * std::min(product->experts, kFew),
+        [&] { launchStreamed(b, *product, rows, kernels); }, launchTiles);
+  else
+    launchTiles();
   op->erase();
   return success();
 }
