@@ -297,25 +297,32 @@ void ProductKernel::produceByChunks() {
   Value column = b.mul(chunk, b.i32(kChunkElements));
   int64_t rounds = config.tileRows / kRowsAtOnce;
 
-  auto arriveLate = [&](RingPosition behind, Value started, int64_t pending) {
+  // For the stage that was started `lag` stages before `stage`, if there is
+  // one.
+  auto arriveLate = [&](Value stage, Value started, int64_t lag,
+                        int64_t pending) {
     publishChunks(b, pending);
-    b.when(started, [&] { arrive(b, ring.full(b, behind.stage)); });
+    Value late =
+        b.rem(b.add(stage, b.i32(config.stages - lag)), b.i32(config.stages));
+    b.when(b.compare(arith::CmpIPredicate::uge, started, b.i32(lag)),
+           [&] { arrive(b, ring.full(b, late)); });
   };
   SmallVector<Value> last = b.reduce(
       b.blockId(), numTiles, b.gridSize(), {b.i32(0), b.i32(0), b.i32(0)},
       [&](Value number, ValueRange outer) -> SmallVector<Value> {
         Tile tile = findTile(number);
-        SmallVector<Value> rows, sizes;
+        // Few registers: no addresses, and one number for all sizes, that of
+        // the rows that there are.
+        SmallVector<Value> rows;
         for (int64_t i = 0; i < rounds; ++i) {
           Value inside = b.add(row, b.i32(i * kRowsAtOnce));
           Value exists = b.less(inside, tile.rows);
           Value known = b.add(tile.row, b.select(exists, inside, b.i32(0)));
-          Value token = b.load(i32, b.at(i32, gather, known));
-          Value start = b.mul(b.toI64(token), b.toI64(k));
-          rows.push_back(
-              b.at(config.element, source, b.add(start, b.toI64(column))));
-          sizes.push_back(b.select(exists, b.i32(kChunk), b.i32(0)));
+          rows.push_back(b.load(i32, b.at(i32, gather, known)));
         }
+        Value numRows =
+            b.div(b.sub(b.add(tile.rows, b.i32(kRowsAtOnce - 1)), row),
+                  b.i32(kRowsAtOnce));
         return b.reduce(
             b.i32(0), depths, b.i32(1), outer,
             [&](Value i, ValueRange carried) -> SmallVector<Value> {
@@ -329,42 +336,34 @@ void ProductKernel::produceByChunks() {
                 arriveExpecting(b, full, b.i32(config.getBBytes()));
                 fetchB(tile, depth, now.stage, full);
               });
-              Value from = depth, exists;
+              Value from = b.add(depth, column), copied = numRows;
               if (config.depthTail) {
-                exists = b.less(b.add(depth, column), k);
-                from = b.select(exists, depth, b.i32(0));
+                Value exists = b.less(from, k);
+                from = b.select(exists, from, b.i32(0));
+                copied = b.select(exists, copied, b.i32(0));
               }
               Value target =
                   b.at(b.getI8Type(),
                        stageOf(aTiles, now.stage, config.getABytes()), place);
               for (int64_t j = 0; j < rounds; ++j) {
-                Value size = sizes[j];
-                if (exists)
-                  size = b.select(exists, size, b.i32(0));
-                copyChunk(b,
-                          b.at(b.getI8Type(), target,
-                               b.i32(j * kRowsAtOnce * kSwizzleRow)),
-                          b.at(config.element, rows[j], from), size);
+                Value start = b.mul(b.toI64(rows[j]), b.toI64(k));
+                copyChunk(
+                    b,
+                    b.at(b.getI8Type(), target,
+                         b.i32(j * kRowsAtOnce * kSwizzleRow)),
+                    b.at(config.element, source, b.add(start, b.toI64(from))),
+                    b.select(b.less(b.i32(j), copied), b.i32(kChunk),
+                             b.i32(0)));
               }
               commitChunks(b);
-              Value behind =
-                  b.rem(b.add(now.stage, b.i32(config.stages - kLag)),
-                        b.i32(config.stages));
-              arriveLate(
-                  {behind, now.phase},
-                  b.compare(arith::CmpIPredicate::uge, started, b.i32(kLag)),
-                  kLag);
+              arriveLate(now.stage, started, kLag, kLag);
               RingPosition next = now.next(b, config.stages);
               return {next.stage, next.phase,
                       b.min(b.add(started, b.i32(1)), b.i32(kLag))};
             });
       });
-  for (int64_t i = kLag; i > 0; --i) {
-    Value behind =
-        b.rem(b.add(last[0], b.i32(config.stages - i)), b.i32(config.stages));
-    arriveLate({behind, last[1]},
-               b.compare(arith::CmpIPredicate::uge, last[2], b.i32(i)), i - 1);
-  }
+  for (int64_t lag = kLag; lag > 0; --lag)
+    arriveLate(last[0], last[2], lag, lag - 1);
 }
 
 void ProductKernel::consume() {
