@@ -177,7 +177,8 @@ LogicalResult selectRouting(Operation *op, KernelModule &kernels);
 LogicalResult selectPlan(Operation *op, KernelModule &kernels);
 /// combine_rows, gather_rows.
 LogicalResult selectRows(Operation *op, KernelModule &kernels);
-/// rms_norm, embedding, rotary, attention and the rest of a decoder.
+LogicalResult selectAttention(Operation *op, KernelModule &kernels);
+/// rms_norm, embedding, rotary and the rest of a decoder.
 LogicalResult selectDecoder(Operation *op, KernelModule &kernels);
 
 } // namespace mlir::moe

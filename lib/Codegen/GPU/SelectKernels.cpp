@@ -27,6 +27,7 @@ static constexpr Choice kChoices[] = {selectWarpgroupProduct,
                                       selectRouting,
                                       selectPlan,
                                       selectRows,
+                                      selectAttention,
                                       selectDecoder};
 
 namespace {
