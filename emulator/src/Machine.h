@@ -161,7 +161,7 @@ enum : uint8_t {
   /// Work in flight will still read it.
   AsyncRead = 8,
   /// Part of an mbarrier: only for the instructions of mbarriers.
-  BarrierObject = 16
+  BarrierByte = 16
 };
 
 struct Allocation {

@@ -29,7 +29,7 @@ bool moe::emu::checkReadable(Warp &w, const Instruction &i,
   const char *where = place.space == Space::Shared  ? "shared"
                       : place.space == Space::Local ? "local"
                                                     : "global";
-  if (any & BarrierObject) {
+  if (any & BarrierByte) {
     w.fault(i, "reads an mbarrier as if it were data", int(lane));
     return false;
   }
@@ -57,7 +57,7 @@ bool moe::emu::checkWritable(Warp &w, const Instruction &i,
   uint8_t any = 0;
   for (unsigned n = 0; n < size; ++n)
     any |= place.shadow[n];
-  if (any & BarrierObject) {
+  if (any & BarrierByte) {
     w.fault(i, "overwrites an mbarrier", int(lane));
     return false;
   }
