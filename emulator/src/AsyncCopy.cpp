@@ -391,7 +391,13 @@ namespace {
 /// cp.async.mbarrier.arrive: an arrival when a lane's copies are complete.
 struct CopyArrival : AsyncWork {
   uint32_t barrier = 0, lane = 0;
-  std::vector<std::pair<std::shared_ptr<CopyWork>, size_t>> pieces;
+  struct Claim {
+    std::shared_ptr<CopyWork> work;
+    size_t piece = 0;
+    /// This barrier's phase makes it readable; else an earlier arrival's does.
+    bool isMine = false;
+  };
+  std::vector<Claim> pieces;
 
   bool complete(Block &block) override {
     AsyncUnit &unit = AsyncUnit::of(block);
@@ -401,13 +407,13 @@ struct CopyArrival : AsyncWork {
                                    hex(barrier) +
                                    ", where there is no mbarrier any more");
     BarrierObject &object = found->second;
-    for (auto &[work, index] : pieces) {
+    for (auto &[work, index, isMine] : pieces) {
       if (!work->done) {
         work->done = true;
         work->complete(block);
       }
       CopyWork::Piece &piece = work->pieces[index];
-      if (piece.released)
+      if (piece.released || !isMine)
         continue;
       piece.released = true;
       object.landed.push_back({piece.address, piece.size});
@@ -446,8 +452,10 @@ static Step executeCopyArrive(Warp &w, const Instruction &i, uint32_t mask) {
     arrival->lane = lane;
     for (auto &work : state.copies)
       for (size_t n = 0; n < work->pieces.size(); ++n)
-        if (work->pieces[n].lane == lane && !work->pieces[n].released)
-          arrival->pieces.push_back({work, n});
+        if (work->pieces[n].lane == lane && !work->pieces[n].released) {
+          arrival->pieces.push_back({work, n, !work->pieces[n].claimed});
+          work->pieces[n].claimed = true;
+        }
     w.block->enqueue(std::move(arrival), i.line, unit.latency);
   });
   if (!ok)

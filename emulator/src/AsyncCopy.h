@@ -44,7 +44,8 @@ struct CopyWork : AsyncWork {
     uint32_t lane = 0, address = 0, size = 0, copied = 0;
     const uint8_t *source = nullptr;
     uint64_t group = 0;
-    bool released = false;
+    /// An mbarrier answers for it; the program has waited for it.
+    bool claimed = false, released = false;
   };
   std::vector<Piece> pieces;
   uint32_t warp = 0;

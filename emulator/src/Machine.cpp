@@ -327,6 +327,10 @@ bool Block::runWarp(Warp &warp, unsigned quantum) {
     }
     if (step != Step::Blocked && warp.yield) {
       warp.yield = false;
+      // Lanes that spin must not hold back the others of their warp.
+      if (warp.groups.size() > 1)
+        for (Group &spinning : warp.groups)
+          spinning.blocked |= (spinning.mask & mask) != 0;
       return true;
     }
   }
