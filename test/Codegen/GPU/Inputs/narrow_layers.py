@@ -3,10 +3,12 @@
 or f16 must give the bits of the CPU, which multiplies in f32.
 
     narrow_layers.py TOOLS TARGET KERNEL...
+    narrow_layers.py TOOLS TARGET --assemble
 
 TOOLS is the folder of moe-compile and moe-run, TARGET a GPU. Each layer runs
 with numbers of tokens for which other kernels are chosen; the code must have
-a kernel whose name starts with each KERNEL.
+a kernel whose name starts with each KERNEL. The other form lets ptxas look at
+all kernels and runs none.
 """
 import json
 import os
@@ -51,13 +53,15 @@ class ExactLayer(Case):
                     (experts, shape[0]), dtype, 0.5)
         self.save()
 
-    def check(self, target, tokens, kernels):
-        library = self.file("m.so")
+    def compile(self, target, *flags):
         precision = {"BF16": "bf16", "F16": "f16"}[
             self.tensors["experts.up.weight"][0]]
-        self.call("moe-compile", self.path, "--target=cpu",
-                  "--target=cuda:" + target, "--precision=" + precision,
-                  "--ptxas=none", "-o", library)
+        self.call("moe-compile", self.path, "--target=cuda:" + target,
+                  "--precision=" + precision, "-o", self.file("m.so"), *flags)
+
+    def check(self, target, tokens, kernels):
+        library = self.file("m.so")
+        self.compile(target, "--target=cpu", "--ptxas=none")
         # Names are in the code only as often as they are needed.
         text = open(library, "rb").read()
         kernels -= {name for name in kernels
@@ -90,7 +94,11 @@ def main():
     for seed, (layer, tokens) in enumerate(layers):
         case = ExactLayer(seed, tools)
         case.create(*layer)
-        case.check(target, tokens, kernels)
+        if "--assemble" in kernels:
+            case.compile(target)
+        else:
+            case.check(target, tokens, kernels)
+    kernels.discard("--assemble")
     assert not kernels, "no kernel was named " + ", ".join(sorted(kernels))
     print("%d layers agree" % len(layers))
 
