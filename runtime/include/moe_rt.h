@@ -65,7 +65,8 @@ typedef enum {
 } moe_rt_dtype;
 
 /** A tensor in the caller's memory, field for field a DLTensor of DLPack
- * (device_type 1 = CPU; dtype_code 0 int, 1 uint, 2 float, 4 bfloat). */
+ * (device_type 1 = CPU, 2 = CUDA with the GPU's number as device_id; dtype_code
+ * 0 int, 1 uint, 2 float, 4 bfloat). */
 typedef struct moe_rt_tensor {
   void *data;
   int32_t device_type, device_id;
@@ -103,15 +104,26 @@ typedef struct moe_rt_options {
   uint32_t struct_size; /* sizeof(moe_rt_options) */
   /** Highest x86-64 level to use, 3 or 4; 0: what this CPU has. */
   uint32_t max_level;
+  /** "cpu" (NULL too), or "cuda:N": GPU number N of the CUDA driver, whose
+   * primary context is used; "cuda" is "cuda:0". Parameters and sessions of the
+   * module live there. The other code in the file stays as good as before:
+   * open it once more for another device. */
+  const char *device;
+  /** The CUDA driver's library; NULL: "libcuda.so.1". It is loaded only for a
+   * GPU. */
+  const char *cuda_driver;
 } moe_rt_options;
 
 /** Opens the compiled module at `path`. The file is checked (kind, length,
  * hash, ABI, CPU) before any of its code is loaded; weights are not read yet.
+ * For a GPU its kernels are loaded as well: none of them is looked for later.
  * A program made with --emit=exe is MOE_RT_INCOMPATIBLE: it cannot be loaded.
  * Release with moe_rt_module_close(). Any thread may call this.
  * \param options  NULL for the defaults.
  * \returns MOE_RT_OK; MOE_RT_NOT_FOUND, MOE_RT_BAD_FILE, MOE_RT_INCOMPATIBLE,
- *     MOE_RT_OUT_OF_MEMORY, MOE_RT_IO. */
+ *     MOE_RT_OUT_OF_MEMORY, MOE_RT_IO; for a GPU MOE_RT_NO_DEVICE (no driver,
+ *     too old a driver, no such GPU, no code for it) and MOE_RT_DEVICE_ERROR
+ *     too. */
 MOE_RT_API moe_rt_status moe_rt_module_open(const char *path,
                                             const moe_rt_options *options,
                                             moe_rt_module **module);
@@ -205,6 +217,8 @@ typedef struct moe_rt_params_options {
  * or model.safetensors.index.json, or one file) and lays the weights out as the
  * module wants them. `source` may also be "synthetic:SEED": normal values of
  * standard deviation 1/sqrt(columns) from a counter-based generator.
+ * For a GPU weights are laid out on the CPU, one parameter at a time, and
+ * copied: host memory for the largest parameter is needed.
  * Release with moe_rt_params_close().
  * \returns MOE_RT_OK; MOE_RT_NOT_FOUND, MOE_RT_BAD_FILE, MOE_RT_MISMATCH,
  *     MOE_RT_OUT_OF_MEMORY, MOE_RT_IO. */
@@ -238,6 +252,9 @@ typedef struct moe_rt_session_options {
   int64_t max_batch, max_length;
   /** NULL: the default pool. Must outlive the session. */
   const moe_rt_executor *executor;
+  /** Of a module on a GPU: the CUstream that calls go to, of the GPU's primary
+   * context; it must outlive the session. NULL: one of the session's own. */
+  void *stream;
 } moe_rt_session_options;
 
 /** Makes a session. `params` may be NULL for a module without parameters.
@@ -255,8 +272,26 @@ MOE_RT_API void moe_rt_session_close(moe_rt_session *session);
  * demand and is kept.
  * Functions with a KV cache ("prefill", "decode") append S tokens, at least
  * one, to each of the B rows, all rows of the batch at once.
+ *
+ * On a GPU, tensors may lie in host memory (they are copied) or in its own
+ * memory (device_type 2; used in place, so 16-byte aligned), some here, some
+ * there. The call returns when its work is done, except with a stream of the
+ * caller's, device tensors alone and no bounded output: then the work is in the
+ * stream when the call returns, and what fails later is what the session's next
+ * call returns. Input values in device memory that have a limit are copied back
+ * and checked before the call; that waits for the stream.
+ *
+ * The caller may capture such a call into a CUDA graph, once the same call with
+ * the same sizes has been made outside a capture (so that all memory is there;
+ * otherwise MOE_RT_INVALID_ARGUMENT). Values with a limit are not checked then,
+ * neither now nor when the graph runs. A replay reads the tensors that were
+ * captured, and appends to the KV cache at the lengths that the session has at
+ * that time; the call does not count the tokens while it is captured, and
+ * cannot see the replays: see moe_rt_session_advance().
  * \returns MOE_RT_OK; MOE_RT_NOT_FOUND, MOE_RT_INVALID_ARGUMENT,
- *     MOE_RT_TOO_SMALL (buffer or cache), MOE_RT_OUT_OF_MEMORY, MOE_RT_BUSY. */
+ *     MOE_RT_TOO_SMALL (buffer or cache), MOE_RT_OUT_OF_MEMORY, MOE_RT_BUSY;
+ *     MOE_RT_DEVICE_ERROR (sticky), MOE_RT_BAD_FILE (a launch that cannot
+ *     be). */
 MOE_RT_API moe_rt_status moe_rt_run(moe_rt_session *session,
                                     const char *function,
                                     const moe_rt_tensor *inputs,
@@ -281,6 +316,14 @@ MOE_RT_API moe_rt_status moe_rt_workspace_size(const moe_rt_session *session,
 /** Tokens of `row` in the KV cache. */
 MOE_RT_API moe_rt_status moe_rt_session_length(const moe_rt_session *session,
                                                int64_t row, int64_t *length);
+
+/** Counts `num_tokens` more in each row: a replay of a captured call appended
+ * them. Waits for the stream first, so that no replay in it meets the new
+ * lengths. A session on a GPU alone.
+ * \returns MOE_RT_OK; MOE_RT_INVALID_ARGUMENT, MOE_RT_TOO_SMALL, MOE_RT_BUSY,
+ *     MOE_RT_DEVICE_ERROR. */
+MOE_RT_API moe_rt_status moe_rt_session_advance(moe_rt_session *session,
+                                                int64_t num_tokens);
 
 /** Forgets all but the first `length` tokens of `row`; row -1: of all rows. */
 MOE_RT_API moe_rt_status moe_rt_session_truncate(moe_rt_session *session,

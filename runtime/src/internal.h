@@ -3,6 +3,7 @@
 //===----------------------------------------------------------------------===//
 #ifndef MOE_RT_SRC_INTERNAL_H
 #define MOE_RT_SRC_INTERNAL_H
+#include "cuda.h"
 #include "diag.h"
 #include "manifest.h"
 #include "moe_abi.h"
@@ -23,6 +24,7 @@ struct moe_rt_module {
   // Of the manifest's parameters, those of this code.
   uint32_t first_param, num_params;
   char *description;
+  moe_cuda *cuda; // NULL: on the CPU
 };
 void moe_module_retain(moe_rt_module *module);
 
@@ -30,7 +32,7 @@ struct moe_rt_params {
   atomic_size_t references;
   moe_rt_module *module;
   struct moe_checkpoint *checkpoint; // NULL unless a parameter is mapped
-  void **data;                       // one per manifest parameter
+  void **data;                       // one per parameter of the code
   bool *owned;                       // from moe_alloc_pages()
 };
 void moe_params_retain(moe_rt_params *params);
@@ -40,6 +42,27 @@ typedef struct {
   void *memory;
   size_t size_bytes;
 } moe_block;
+
+/// What a session has on a GPU. Its blocks lie in device memory.
+typedef struct {
+  const moe_cuda *cuda;
+  moe_cu_stream stream;
+  bool owns_stream;
+  // Of this call.
+  bool is_capturing;
+  moe_error failure; // the first of its launches
+  // A graph reads the session's lengths from here when it runs.
+  int64_t *captured_lengths;
+  bool was_captured;
+  // The context works no more: `failure` is for ever.
+  bool is_lost;
+  moe_block small;       // lengths, counts, nothing
+  moe_block copies;      // of host tensors
+  moe_block values;      // of device tensors, in host memory
+  uint64_t *host_places; // of staged tensors, per argument; 0: none
+  void **arguments;
+  moe_cu_tensor_map *maps;
+} moe_gpu;
 
 struct moe_rt_session {
   moe_abi_context context; // first: generated code hands it back
@@ -52,6 +75,7 @@ struct moe_rt_session {
   int64_t *lengths;  // [max_batch]
   moe_block *states; // by number of the manifest
   moe_block arena, scratch;
+  moe_gpu *gpu; // NULL: on the CPU
   // For the longest function: slots, then the counts it writes.
   uint64_t *slots;
   int64_t *counts;

@@ -58,12 +58,12 @@ static moe_rt_status check_code(const moe_rt_module *module,
   const char *path = module->path;
   if (!code)
     return moe_fail(error, MOE_RT_INCOMPATIBLE,
-                    "%s: has no code for x86-64-v%u and ABI %u", MOE_QP(path),
+                    "%s: has no code of level %u and ABI %u", MOE_QP(path),
                     level, MOE_ABI_MAJOR);
   if (code->level != level)
     return moe_fail(error, MOE_RT_BAD_FILE,
-                    "%s: gave code for x86-64-v%u, expected x86-64-v%u",
-                    MOE_QP(path), code->level, level);
+                    "%s: gave code of level %u, expected %u", MOE_QP(path),
+                    code->level, level);
   bool good = true;
 #define CHECK(index)                                                           \
   good &= (index) == MOE_ABI_NONE ||                                           \
@@ -74,8 +74,8 @@ static moe_rt_status check_code(const moe_rt_module *module,
     CHECK(m->functions[i].arena);
     CHECK(m->functions[i].arena_full);
   }
-  for (uint32_t i = 0; i < m->header.num_cpu_params; i++)
-    CHECK(m->params[i].pack[level - 3]);
+  for (uint32_t i = 0; i < module->num_params; i++)
+    CHECK(m->params[module->first_param + i].pack[module->level_index]);
 #undef CHECK
   if (!good)
     return moe_fail(error, MOE_RT_BAD_FILE,
@@ -118,14 +118,18 @@ static moe_rt_status find_level(const moe_rt_module *module, uint32_t max_level,
 
 static moe_rt_status take_code(moe_rt_module *module, moe_abi_query query,
                                uint32_t level, moe_error *error) {
-  const moe_abi_library *code = query(MOE_ABI_MAJOR, level);
-  moe_rt_status status = check_code(module, code, level, error);
-  if (status)
-    return status;
-  module->code = code;
-  module->level_index = level - 3;
-  module->num_params = module->manifest->header.num_cpu_params;
-  return MOE_RT_OK;
+  const moe_manifest *m = module->manifest;
+  if (module->cuda) {
+    const moe_abi_device *d = &m->devices[module->cuda->device_index];
+    level = d->level;
+    module->first_param = d->first_param;
+    module->num_params = d->num_params;
+  } else {
+    module->level_index = level - 3;
+    module->num_params = m->header.num_cpu_params;
+  }
+  module->code = query(MOE_ABI_MAJOR, level);
+  return check_code(module, module->code, level, error);
 }
 
 static moe_rt_status load(moe_rt_module *module, const moe_file_id *id,
@@ -156,7 +160,52 @@ static moe_rt_status load(moe_rt_module *module, const moe_file_id *id,
   return take_code(module, query, level, error);
 }
 
+// What moe_rt_options asks for.
+typedef struct {
+  uint32_t max_level;
+  int ordinal; // -1: the CPU
+  const char *driver;
+} wish;
+
+// Finds the GPU and loads kernels from the file that `id` was taken from; for
+// the CPU finds the level.
+static moe_rt_status find_target(moe_rt_module *module, const char *path,
+                                 const moe_file_id *id, const wish *w,
+                                 uint32_t *level, moe_error *error) {
+  *level = 0;
+  if (w->ordinal < 0)
+    return find_level(module, w->max_level, level, error);
+  module->cuda = moe_zalloc(1, sizeof(*module->cuda));
+  if (!module->cuda)
+    return moe_fail_memory(error, module->path);
+  int fd;
+  moe_file_id again;
+  moe_rt_status status = moe_file_open(path, &fd, &again, error);
+  if (status)
+    return status;
+  const uint8_t *bytes = NULL;
+  status = moe_file_map(fd, module->path, again.size_bytes, &bytes, error);
+  close(fd);
+  if (!status)
+    status = moe_file_unchanged(path, id, error);
+  // The check that this is the file whose manifest was read comes after its
+  // being mapped; its size alone could still lie.
+  if (!status && again.size_bytes != id->size_bytes)
+    status = moe_fail(error, MOE_RT_BAD_FILE,
+                      "%s: was changed while it was "
+                      "opened",
+                      MOE_QP(module->path));
+  if (!status)
+    status = moe_cuda_open(module->cuda, w->driver, w->ordinal, module->path,
+                           module->manifest, bytes, error);
+  moe_file_unmap(bytes, again.size_bytes);
+  return status;
+}
+
 static void destroy(moe_rt_module *module) {
+  if (module->cuda)
+    moe_cuda_close(module->cuda);
+  moe_free(module->cuda);
   moe_manifest_free(module->manifest);
   if (module->library)
     dlclose(module->library);
@@ -166,7 +215,7 @@ static void destroy(moe_rt_module *module) {
 }
 
 static moe_rt_status open_module(moe_rt_module *module, const char *path,
-                                 uint32_t max_level, moe_error *error) {
+                                 const wish *w, moe_error *error) {
   // A name without a slash would be searched for.
   char *real = realpath(path, NULL);
   if (!real) {
@@ -189,7 +238,7 @@ static moe_rt_status open_module(moe_rt_module *module, const char *path,
   if (!status)
     status = describe(module->manifest, path, &module->description, error);
   if (!status)
-    status = find_level(module, max_level, &level, error);
+    status = find_target(module, module->path, &id, w, &level, error);
   if (!status)
     status = load(module, &id, level, error);
   return status;
@@ -199,7 +248,7 @@ static moe_rt_status open_module(moe_rt_module *module, const char *path,
 #define SELF "/proc/self/exe"
 
 static moe_rt_status open_linked(moe_rt_module *module, moe_abi_query query,
-                                 uint32_t max_level, moe_error *error) {
+                                 const wish *w, moe_error *error) {
   char *real = realpath(SELF, NULL);
   module->path = moe_file_join("", real ? real : SELF);
   free(real);
@@ -216,7 +265,7 @@ static moe_rt_status open_linked(moe_rt_module *module, moe_abi_query query,
     status =
         describe(module->manifest, module->path, &module->description, error);
   if (!status)
-    status = find_level(module, max_level, &level, error);
+    status = find_target(module, SELF, &id, w, &level, error);
   if (!status)
     status = take_code(module, query, level, error);
   return status;
@@ -235,6 +284,11 @@ static moe_rt_status open_any(const char *path, moe_abi_query query,
     return moe_report_text(MOE_RT_INVALID_ARGUMENT,
                            "max_level is %u, expected 0, 3 or 4",
                            copy.max_level);
+  wish w = {copy.max_level, -1, copy.cuda_driver};
+  if (!moe_cuda_parse(copy.device, &w.ordinal))
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "device is '%s', expected cpu, cuda or cuda:N",
+                           MOE_Q(copy.device));
   moe_error error;
   moe_rt_module *result = moe_zalloc(1, sizeof(*result));
   if (!result) {
@@ -242,8 +296,8 @@ static moe_rt_status open_any(const char *path, moe_abi_query query,
     return moe_report(&error);
   }
   atomic_init(&result->references, 1);
-  status = path ? open_module(result, path, copy.max_level, &error)
-                : open_linked(result, query, copy.max_level, &error);
+  status = path ? open_module(result, path, &w, &error)
+                : open_linked(result, query, &w, &error);
   if (status) {
     destroy(result);
     return moe_report(&error);

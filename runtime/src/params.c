@@ -10,8 +10,8 @@
 
 // Laying out one source of one parameter.
 typedef struct {
-  uint32_t param, source;
-  const void *data; // in the checkpoint; NULL: synthetic
+  uint32_t param, source; // of the code's, of the manifest's
+  const void *data;       // in the checkpoint; NULL: synthetic
   uint64_t size_bytes;
   uint64_t offset; // in the parameter, where nothing packs it
 } task;
@@ -21,6 +21,8 @@ typedef struct {
   task *tasks;
   int64_t num_tasks;
   uint64_t seed;
+  // Where a parameter is laid out on its way to a GPU.
+  void *staging;
   pthread_t caller;
   void (*progress)(void *user, size_t done, size_t total);
   void *user;
@@ -82,9 +84,10 @@ static moe_rt_status make_tasks(moe_rt_params *params,
                                 const moe_checkpoint *checkpoint, job *j,
                                 moe_error *error) {
   const moe_manifest *m = params->module->manifest;
+  const moe_abi_param *all = m->params + params->module->first_param;
   unsigned level = params->module->level_index;
   for (uint32_t i = 0; i < params->module->num_params; i++) {
-    const moe_abi_param *p = &m->params[i];
+    const moe_abi_param *p = &all[i];
     bool packed = p->pack[level] != MOE_ABI_NONE;
     uint64_t offset = 0;
     for (uint32_t k = 0; k < p->num_sources; k++) {
@@ -99,6 +102,7 @@ static moe_rt_status make_tasks(moe_rt_params *params,
       offset += t.size_bytes;
       // One source that is laid out as it lies in the file stays there.
       if (checkpoint && !packed && p->num_sources == 1 && t.size_bytes &&
+          !params->module->cuda &&
           is_aligned(t.data, m->sources[t.source].dtype)) {
         params->data[i] = (void *)(uintptr_t)t.data;
         break;
@@ -125,11 +129,11 @@ static bool run_task(const job *j, const task *t) {
   const moe_rt_params *params = j->params;
   const moe_rt_module *module = params->module;
   const moe_manifest *m = module->manifest;
-  const moe_abi_param *p = &m->params[t->param];
+  const moe_abi_param *p = &m->params[module->first_param + t->param];
   const moe_abi_source *s = &m->sources[t->source];
   const char *name = m->source_names[t->source];
   uint32_t pack = p->pack[module->level_index];
-  char *to = params->data[t->param];
+  char *to = j->staging ? j->staging : params->data[t->param];
   if (pack == MOE_ABI_NONE) {
     if (t->data)
       memcpy(to + t->offset, t->data, t->size_bytes);
@@ -175,6 +179,7 @@ static moe_rt_status allocate(moe_rt_params *params, moe_error *error) {
   for (uint32_t i = 0; i < params->module->num_params; i++) {
     if (params->data[i])
       continue;
+    // The CPU's parameters come first.
     uint64_t size = m->params[i].size[params->module->level_index];
     params->data[i] = moe_alloc_pages(size);
     if (!params->data[i])
@@ -208,6 +213,137 @@ static moe_rt_status lay_out(job *j, int32_t num_threads, moe_error *error) {
 }
 
 //===----------------------------------------------------------------------===//
+// Onto a GPU
+//===----------------------------------------------------------------------===//
+
+static const moe_abi_param *device_param(const job *j, uint32_t index) {
+  const moe_rt_module *module = j->params->module;
+  return &module->manifest->params[module->first_param + index];
+}
+
+// Whether the bytes of the checkpoint are the parameter's, as they lie there.
+static bool is_plain(const job *j, const task *t) {
+  return device_param(j, t->param)->pack[0] == MOE_ABI_NONE && t->data;
+}
+
+static moe_rt_status upload(const job *j, uint32_t param, uint64_t offset,
+                            const void *data, uint64_t size_bytes,
+                            moe_cu_stream stream, moe_error *error) {
+  const moe_cuda *cuda = j->params->module->cuda;
+  moe_cu_result result =
+      cuda->f.upload(moe_cuda_pointer(j->params->data[param]) + offset, data,
+                     size_bytes, stream);
+  return result ? moe_cuda_fail(cuda, result, "cuMemcpyHtoDAsync", error)
+                : MOE_RT_OK;
+}
+
+static moe_rt_status wait_for(const moe_cuda *cuda, moe_cu_stream stream,
+                              moe_error *error) {
+  moe_cu_result result = cuda->f.stream_synchronize(stream);
+  return result ? moe_cuda_fail(cuda, result, "cuStreamSynchronize", error)
+                : MOE_RT_OK;
+}
+
+// Tasks [first, end) are those of one parameter.
+static moe_rt_status copy_param(job *j, moe_pool *pool, int64_t first,
+                                int64_t end, moe_cu_stream stream,
+                                moe_error *error) {
+  const moe_cuda *cuda = j->params->module->cuda;
+  uint32_t index = j->tasks[first].param;
+  const moe_abi_param *p = device_param(j, index);
+  moe_rt_status status = MOE_RT_OK;
+  if (is_plain(j, &j->tasks[first])) {
+    for (int64_t i = first; i < end && !status; i++) {
+      const task *t = &j->tasks[i];
+      status =
+          upload(j, index, t->offset, t->data, t->size_bytes, stream, error);
+      atomic_fetch_add(&j->done, 1);
+    }
+    return status;
+  }
+  // What the last parameter left behind could show where there is padding.
+  memset(j->staging, 0, p->size[0]);
+  j->tasks += first;
+  moe_pool_run(pool, run_one, j, end - first);
+  j->tasks -= first;
+  if (atomic_load(&j->out_of_memory))
+    return moe_fail(error, MOE_RT_OUT_OF_MEMORY,
+                    "%s: out of memory while laying weights out",
+                    MOE_QP(j->params->module->path));
+  status = upload(j, index, 0, j->staging, p->size[0], stream, error);
+  // The buffer is about to be used again.
+  return status ? status : wait_for(cuda, stream, error);
+}
+
+static moe_rt_status copy_params(job *j, moe_pool *pool, moe_cu_stream stream,
+                                 moe_error *error) {
+  const moe_rt_module *module = j->params->module;
+  uint64_t staging_bytes = 0;
+  for (int64_t i = 0; i < j->num_tasks; i++) {
+    uint64_t size = device_param(j, j->tasks[i].param)->size[0];
+    if (!is_plain(j, &j->tasks[i]) && size > staging_bytes)
+      staging_bytes = size;
+  }
+  moe_rt_status status = MOE_RT_OK;
+  for (uint32_t i = 0; i < module->num_params && !status; i++) {
+    char what[300];
+    snprintf(what, sizeof(what), "parameter '%s'",
+             MOE_Q(module->manifest->param_names[module->first_param + i]));
+    status = moe_cuda_alloc(module->cuda, device_param(j, i)->size[0], what,
+                            &j->params->data[i], error);
+  }
+  if (status)
+    return status;
+  if (staging_bytes) {
+    j->staging = moe_alloc_pages(staging_bytes);
+    if (!j->staging)
+      return moe_fail(error, MOE_RT_OUT_OF_MEMORY,
+                      "%s: out of memory for a buffer of %llu bytes",
+                      MOE_QP(module->path), (unsigned long long)staging_bytes);
+  }
+  for (int64_t first = 0, end; first < j->num_tasks && !status; first = end) {
+    for (end = first + 1;
+         end < j->num_tasks && j->tasks[end].param == j->tasks[first].param;)
+      end++;
+    status = copy_param(j, pool, first, end, stream, error);
+    size_t done = atomic_load(&j->done);
+    if (!status && j->progress && done < (size_t)j->num_tasks)
+      j->progress(j->user, done, (size_t)j->num_tasks);
+  }
+  // Also before an error: the driver may still read the checkpoint.
+  moe_rt_status end = wait_for(module->cuda, stream, status ? NULL : error);
+  moe_free_pages(j->staging, staging_bytes);
+  return status ? status : end;
+}
+
+static moe_rt_status lay_out_on_device(job *j, int32_t num_threads,
+                                       moe_error *error) {
+  const moe_cuda *cuda = j->params->module->cuda;
+  moe_pool *pool;
+  moe_rt_status status = moe_pool_create(num_threads, &pool, error);
+  if (status)
+    return status;
+  j->caller = pthread_self();
+  status = moe_cuda_enter(cuda, error);
+  if (!status) {
+    moe_cu_stream stream;
+    moe_cu_result result =
+        cuda->f.stream_create(&stream, MOE_CU_STREAM_NON_BLOCKING);
+    if (result) {
+      status = moe_cuda_fail(cuda, result, "cuStreamCreate", error);
+    } else {
+      status = copy_params(j, pool, stream, error);
+      cuda->f.stream_destroy(stream);
+    }
+    moe_cuda_leave(cuda);
+  }
+  moe_pool_destroy(pool);
+  if (!status && j->progress)
+    j->progress(j->user, (size_t)j->num_tasks, (size_t)j->num_tasks);
+  return status;
+}
+
+//===----------------------------------------------------------------------===//
 // Opening
 //===----------------------------------------------------------------------===//
 
@@ -217,7 +353,7 @@ static moe_rt_status fill(moe_rt_params *params,
   const moe_manifest *m = params->module->manifest;
   size_t n = params->module->num_params, num_tasks = 0;
   for (size_t i = 0; i < n; i++)
-    num_tasks += m->params[i].num_sources;
+    num_tasks += m->params[params->module->first_param + i].num_sources;
   params->data = moe_zalloc(n, sizeof(*params->data));
   params->owned = moe_zalloc(n, sizeof(*params->owned));
   j->tasks = moe_zalloc(num_tasks, sizeof(*j->tasks));
@@ -228,10 +364,12 @@ static moe_rt_status fill(moe_rt_params *params,
   if (!status && params->checkpoint)
     status = moe_checkpoint_unchanged(params->checkpoint, error);
   if (!status)
-    status = lay_out(j, options->num_threads, error);
+    status = params->module->cuda
+                 ? lay_out_on_device(j, options->num_threads, error)
+                 : lay_out(j, options->num_threads, error);
   bool mapped = false;
   for (size_t i = 0; i < n && !status; i++)
-    mapped |= !params->owned[i];
+    mapped |= !params->owned[i] && !params->module->cuda;
   if (!status && !mapped) {
     moe_checkpoint_close(params->checkpoint);
     params->checkpoint = NULL;
@@ -241,6 +379,12 @@ static moe_rt_status fill(moe_rt_params *params,
 
 static void destroy(moe_rt_params *params) {
   const moe_manifest *m = params->module->manifest;
+  const moe_cuda *cuda = params->module->cuda;
+  if (params->data && cuda && !moe_cuda_enter(cuda, NULL)) {
+    for (uint32_t i = 0; i < params->module->num_params; i++)
+      moe_cuda_free(cuda, params->data[i]);
+    moe_cuda_leave(cuda);
+  }
   if (params->data && params->owned)
     for (uint32_t i = 0; i < params->module->num_params; i++)
       if (params->owned[i])

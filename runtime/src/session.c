@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #include "alloc.h"
+#include "gpu.h"
 #include "internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,9 @@ enum { kDefaultLength = 4096 };
 enum { kChunksPerThread = 4 };
 // Largest size of a dimension, in symbols and shapes alike.
 static const int64_t kMaxSize = INT32_MAX;
+
+// What kernels may count on: tensor maps and vector loads need it.
+static const uint32_t kDeviceAlignment = 16;
 
 // In `moe_rt_session.in_use`.
 enum { kRunning = 1, kClosed = 2 };
@@ -86,6 +90,9 @@ static bool grow(moe_block *b, uint64_t size_bytes) {
 }
 
 static void destroy(moe_rt_session *session) {
+  // Afterwards no block is left in device memory.
+  if (session->gpu)
+    moe_gpu_close(session);
   for (uint32_t i = 0;
        session->states && i < session->module->manifest->num_states; i++)
     moe_free_pages(session->states[i].memory, session->states[i].size_bytes);
@@ -136,6 +143,10 @@ static moe_rt_status check_session_options(const moe_rt_module *module,
                            "max_length is %lld, the model's longest sequence "
                            "is %lld",
                            (long long)o->max_length, (long long)most);
+  if (o->stream && !module->cuda)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "%s: stream is set, but the module is on the CPU",
+                           MOE_QP(module->path));
   if (o->max_batch == 0)
     o->max_batch = 1;
   if (o->max_length == 0)
@@ -161,6 +172,8 @@ static moe_rt_status fill(moe_rt_session *session,
   if (!session->slots || !session->counts || !session->sizes ||
       !session->states || !session->lengths)
     return moe_fail_memory(error, session->module->path);
+  if (session->module->cuda)
+    return moe_gpu_open(session, options->stream, error);
   if (options->executor)
     return MOE_RT_OK;
   return moe_pool_create(options->num_threads, &session->pool, error);
@@ -287,10 +300,15 @@ static bool is_output(uint32_t role) {
 static moe_rt_status check_tensor(const call *c, uint32_t index,
                                   const moe_rt_tensor *t) {
   const moe_abi_argument *a = &c->arguments[index];
-  if (t->device_type != 1)
+  const moe_gpu *gpu = c->session->gpu;
+  if (t->device_type != 1 && (t->device_type != 2 || !gpu))
     return fail_argument(c, index, MOE_RT_INVALID_ARGUMENT,
-                         "device type is %d, expected 1 (CPU)",
-                         (int)t->device_type);
+                         "device type is %d, expected 1 (CPU)%s",
+                         (int)t->device_type, gpu ? " or 2 (CUDA)" : "");
+  if (t->device_type == 2 && t->device_id != gpu->cuda->ordinal)
+    return fail_argument(c, index, MOE_RT_INVALID_ARGUMENT,
+                         "device is cuda:%d, the module is on cuda:%d",
+                         (int)t->device_id, gpu->cuda->ordinal);
   moe_rt_tensor wanted =
       moe_rt_make_tensor(NULL, (moe_rt_dtype)a->dtype, 0, NULL);
   if (t->dtype_code != wanted.dtype_code ||
@@ -365,15 +383,34 @@ static moe_rt_status check_data(const call *c, uint32_t index,
     return fail_argument(c, index, MOE_RT_INVALID_ARGUMENT,
                          "data is not aligned to its %u-byte elements",
                          alignment);
+  if (!size_bytes || t->device_type != 2)
+    return MOE_RT_OK;
+  if ((uintptr_t)tensor_data(t) % kDeviceAlignment)
+    return fail_argument(c, index, MOE_RT_INVALID_ARGUMENT,
+                         "data in device memory is not aligned to %u bytes",
+                         kDeviceAlignment);
+  const char *why = moe_gpu_check_pointer(c->session->gpu, tensor_data(t));
+  if (why)
+    return fail_argument(c, index, MOE_RT_INVALID_ARGUMENT,
+                         "device type is 2 (CUDA), but data %s", why);
   return MOE_RT_OK;
 }
 
 static moe_rt_status check_values(const call *c, uint32_t index,
                                   const moe_rt_tensor *t, uint64_t size_bytes) {
   const moe_abi_argument *a = &c->arguments[index];
-  if (!a->limit)
+  if (!a->limit || !size_bytes)
     return MOE_RT_OK;
   const void *data = tensor_data(t);
+  if (t->device_type == 2) {
+    moe_gpu *gpu = c->session->gpu;
+    // A graph's values are not there yet.
+    if (gpu->is_capturing)
+      return MOE_RT_OK;
+    moe_error error;
+    if (moe_gpu_read(gpu, data, size_bytes, &data, &error))
+      return moe_report(&error);
+  }
   uint64_t n = size_bytes / moe_abi_dtype_size(a->dtype);
   for (uint64_t i = 0; i < n; i++) {
     int64_t value = a->dtype == MOE_ABI_I64   ? ((const int64_t *)data)[i]
@@ -718,7 +755,10 @@ moe_rt_status moe_rt_workspace_size(const moe_rt_session *session,
 // Running
 //===----------------------------------------------------------------------===//
 
-static uint64_t round_up(uint64_t size) { return (size + 63) & ~(uint64_t)63; }
+// Places in one block are 256 bytes apart, as allocations of a GPU are.
+static uint64_t round_up(uint64_t size) {
+  return (size + 255) & ~(uint64_t)255;
+}
 
 // Where pointers to nothing point to.
 static _Alignas(64) const char nothing[64];
@@ -740,8 +780,18 @@ static moe_rt_status check_overlap(const call *c, const uint64_t *slots,
   return MOE_RT_OK;
 }
 
-static moe_rt_status fail_call_memory(const call *c, const char *what,
-                                      uint64_t size_bytes) {
+// Makes a block of the session at least this long, in its memory. All growth
+// of a call comes before its code.
+static moe_rt_status need(moe_rt_session *s, const call *c, moe_block *b,
+                          uint64_t size_bytes, const char *what) {
+  if (s->gpu) {
+    moe_error error;
+    return moe_gpu_grow(s->gpu, b, size_bytes, what, &error)
+               ? moe_report(&error)
+               : MOE_RT_OK;
+  }
+  if (grow(b, size_bytes))
+    return MOE_RT_OK;
   return moe_report_text(MOE_RT_OUT_OF_MEMORY,
                          "%s: out of memory for %llu bytes of %s",
                          MOE_Q(c->name), (unsigned long long)size_bytes, what);
@@ -757,9 +807,44 @@ static moe_rt_status place_state(moe_rt_session *s, const call *c,
   moe_block *state =
       &s->states[s->module->manifest
                      ->state_of_argument[c->function->first_argument + index]];
-  if (!state->memory && !grow(state, size_bytes))
-    return fail_call_memory(c, "KV cache", size_bytes);
+  if (!state->memory && (status = need(s, c, state, size_bytes, "KV cache")))
+    return status;
   *slot = (uintptr_t)state->memory;
+  return MOE_RT_OK;
+}
+
+// Host tensors get places in device memory; the slots then have those, and
+// `host_places` what was in the slots.
+static moe_rt_status place_copies(moe_rt_session *s, const call *c,
+                                  uint64_t *slots, const uint64_t *sizes) {
+  moe_gpu *gpu = s->gpu;
+  uint64_t total = 0;
+  bool any = false;
+  for (uint32_t i = 0; i < c->function->num_arguments; i++) {
+    if (!gpu->host_places[i])
+      continue;
+    if (gpu->is_capturing)
+      return fail_argument(c, i, MOE_RT_INVALID_ARGUMENT,
+                           "is in host memory, which a captured call cannot "
+                           "use");
+    any = true;
+    if (!moe_add(total, round_up(sizes[i]), &total) || total > INT64_MAX)
+      return fail_argument(c, i, MOE_RT_INVALID_ARGUMENT,
+                           "number of bytes overflows");
+  }
+  if (!any)
+    return MOE_RT_OK;
+  moe_rt_status status =
+      need(s, c, &gpu->copies, total, "copies of host tensors");
+  if (status)
+    return status;
+  uint64_t next = (uintptr_t)gpu->copies.memory;
+  for (uint32_t i = 0; i < c->function->num_arguments; i++)
+    if (gpu->host_places[i]) {
+      gpu->host_places[i] = slots[i];
+      slots[i] = next;
+      next += round_up(sizes[i]);
+    }
   return MOE_RT_OK;
 }
 
@@ -790,7 +875,7 @@ static moe_rt_status place_arguments(moe_rt_session *s, const call *c,
         break;
       }
       t = NULL;
-      slots[i] = (uintptr_t)nothing;
+      slots[i] = s->gpu ? moe_gpu_nothing(s) : (uintptr_t)nothing;
       if (full) {
         // Written, but not wanted; its place is known further down.
         int64_t shape[MOE_ABI_MAX_RANK];
@@ -809,20 +894,28 @@ static moe_rt_status place_arguments(moe_rt_session *s, const call *c,
         return status;
       break;
     case MOE_ABI_LENGTHS:
-      slots[i] = (uintptr_t)s->lengths;
+      slots[i] = s->gpu ? moe_gpu_lengths(s) : (uintptr_t)s->lengths;
       break;
     case MOE_ABI_COUNT:
       s->counts[i] = 0;
-      slots[i] = (uintptr_t)&s->counts[i];
+      slots[i] = s->gpu ? moe_gpu_count(s, i) : (uintptr_t)&s->counts[i];
       break;
     }
-    if (t)
-      slots[i] = (uintptr_t)(sizes[i] ? tensor_data(t) : nothing);
+    if (t && sizes[i])
+      slots[i] = (uintptr_t)tensor_data(t);
+    else if (t)
+      slots[i] = s->gpu ? moe_gpu_nothing(s) : (uintptr_t)nothing;
+    if (s->gpu)
+      s->gpu->host_places[i] = t && sizes[i] && t->device_type == 1;
   }
-  if ((status = check_overlap(c, slots, sizes)) || !full)
+  if ((status = check_overlap(c, slots, sizes)))
     return status;
-  if (!grow(&s->scratch, scratch))
-    return fail_call_memory(c, "unwanted outputs", scratch);
+  if (s->gpu && (status = place_copies(s, c, slots, sizes)))
+    return status;
+  if (!full)
+    return MOE_RT_OK;
+  if ((status = need(s, c, &s->scratch, scratch, "unwanted outputs")))
+    return status;
   num_outputs[1] = 0;
   for (uint32_t i = 0; i < c->function->num_arguments; i++)
     num_outputs[1] += c->arguments[i].role == MOE_ABI_OUTPUT;
@@ -861,6 +954,52 @@ static moe_rt_status take_counts(const moe_rt_session *s, const call *c,
   return MOE_RT_OK;
 }
 
+// Whether the caller wants an output whose size only the call can tell.
+static bool wants_count(const call *c, const moe_rt_tensor *outputs) {
+  size_t num_outputs[2] = {0, 0};
+  for (uint32_t i = 0; i < c->function->num_arguments; i++)
+    num_outputs[1] += c->arguments[i].role == MOE_ABI_OUTPUT;
+  for (uint32_t i = 0; i < c->function->num_arguments; i++) {
+    const moe_abi_argument *a = &c->arguments[i];
+    if (!is_output(a->role))
+      continue;
+    bool optional = a->role != MOE_ABI_OUTPUT;
+    const moe_rt_tensor *t = &outputs[num_outputs[optional]++];
+    if (a->count_argument != MOE_ABI_NONE && (!optional || t->data))
+      return true;
+  }
+  return false;
+}
+
+// Copies in, launches, copies out, and waits unless the caller does that.
+static moe_rt_status run_on_device(moe_rt_session *s, const call *c,
+                                   uint32_t code, const uint64_t *slots,
+                                   const moe_rt_tensor *outputs) {
+  moe_gpu *gpu = s->gpu;
+  bool count = wants_count(c, outputs), wait = gpu->owns_stream || count;
+  if (count && gpu->is_capturing)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "%s: a captured call cannot give an output whose "
+                           "size differs from replay to replay",
+                           MOE_Q(c->name));
+  moe_error error;
+  if (moe_gpu_start(s, c->has_state, count, &error))
+    return moe_report(&error);
+  for (uint32_t i = 0; i < c->function->num_arguments; i++) {
+    if (!gpu->host_places[i])
+      continue;
+    wait = true;
+    if (c->arguments[i].role == MOE_ABI_INPUT)
+      moe_gpu_upload(gpu, slots[i], gpu->host_places[i], s->sizes[i]);
+  }
+  s->module->code->functions[code](&s->context, s->slots);
+  for (uint32_t i = 0; i < c->function->num_arguments; i++)
+    if (gpu->host_places[i] && is_output(c->arguments[i].role))
+      moe_gpu_download(gpu, gpu->host_places[i], slots[i], s->sizes[i]);
+  return moe_gpu_finish(s, wait, count, &error) ? moe_report(&error)
+                                                : MOE_RT_OK;
+}
+
 static moe_rt_status run_call(moe_rt_session *s, const call *c,
                               const moe_rt_tensor *inputs,
                               moe_rt_tensor *outputs, size_t num_outputs) {
@@ -890,11 +1029,17 @@ static moe_rt_status run_call(moe_rt_session *s, const call *c,
     return status;
   uint64_t arena = arena_bytes(
       c, full ? c->function->arena_full : c->function->arena, s->slots);
-  if (!grow(&s->arena, arena))
-    return fail_call_memory(c, "arena", arena);
+  if ((status = need(s, c, &s->arena, arena, "arena")))
+    return status;
   slots[c->function->num_arguments] = (uintptr_t)s->arena.memory;
   uint32_t code = full ? c->function->code_full : c->function->code;
-  s->module->code->functions[code](&s->context, s->slots);
+  if (s->gpu) {
+    status = run_on_device(s, c, code, slots, outputs);
+    if (status || s->gpu->is_capturing)
+      return status;
+  } else {
+    s->module->code->functions[code](&s->context, s->slots);
+  }
   if (c->has_state) {
     int64_t added = num_new_tokens(c);
     for (int64_t row = 0; row < s->max_batch; row++)
@@ -913,6 +1058,11 @@ moe_rt_status moe_rt_run(moe_rt_session *session, const char *function,
   if (status)
     return status;
   call c;
+  moe_error error;
+  if (session->gpu && moe_gpu_enter(session->gpu, &error)) {
+    leave(session);
+    return moe_report(&error);
+  }
   status = start_call(session, function, inputs, num_inputs,
                       /*with_data=*/true, &c);
   if (!status) {
@@ -921,6 +1071,8 @@ moe_rt_status moe_rt_run(moe_rt_session *session, const char *function,
     status = run_call(session, &c, inputs, outputs, num_outputs);
     moe_pool_leave(mark);
   }
+  if (session->gpu)
+    moe_gpu_leave(session->gpu);
   leave(session);
   return status;
 }
@@ -951,6 +1103,20 @@ moe_rt_status moe_rt_session_length(const moe_rt_session *session, int64_t row,
   return MOE_RT_OK;
 }
 
+// No graph in the stream may meet other lengths than those it was started with.
+static moe_rt_status settle_replays(moe_rt_session *session) {
+  moe_gpu *gpu = session->gpu;
+  if (!gpu || !gpu->was_captured)
+    return MOE_RT_OK;
+  moe_error error;
+  moe_rt_status status = moe_gpu_enter(gpu, &error);
+  if (!status) {
+    status = moe_gpu_wait(gpu, &error);
+    moe_gpu_leave(gpu);
+  }
+  return status ? moe_report(&error) : MOE_RT_OK;
+}
+
 moe_rt_status moe_rt_session_truncate(moe_rt_session *session, int64_t row,
                                       int64_t length) {
   moe_rt_status status = check_row(session, row, -1);
@@ -966,9 +1132,46 @@ moe_rt_status moe_rt_session_truncate(moe_rt_session *session, int64_t row,
       status = moe_report_text(
           MOE_RT_INVALID_ARGUMENT, "length is %lld, row %lld holds %lld tokens",
           (long long)length, (long long)i, (long long)session->lengths[i]);
+  if (!status)
+    status = settle_replays(session);
   for (int64_t i = begin; i < end && !status; i++)
     if (session->lengths[i] > length)
       session->lengths[i] = length;
+  if (session->gpu)
+    moe_gpu_set_lengths(session);
+  leave(session);
+  return status;
+}
+
+moe_rt_status moe_rt_session_advance(moe_rt_session *session,
+                                     int64_t num_tokens) {
+  if (!session)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT, "session is NULL");
+  if (!session->gpu)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "%s: the session is on the CPU, where nothing is "
+                           "replayed",
+                           MOE_QP(session->module->path));
+  if (num_tokens < 0 || num_tokens > kMaxSize)
+    return moe_report_text(MOE_RT_INVALID_ARGUMENT,
+                           "num_tokens is %lld, expected 0 to %lld",
+                           (long long)num_tokens, (long long)kMaxSize);
+  moe_rt_status status = enter(session);
+  if (status)
+    return status;
+  for (int64_t i = 0; i < session->max_batch && !status; i++)
+    if (num_tokens > session->max_length - session->lengths[i])
+      status = moe_report_text(MOE_RT_TOO_SMALL,
+                               "row %lld holds %lld tokens of at most %lld, no "
+                               "room for %lld more",
+                               (long long)i, (long long)session->lengths[i],
+                               (long long)session->max_length,
+                               (long long)num_tokens);
+  if (!status)
+    status = settle_replays(session);
+  for (int64_t i = 0; i < session->max_batch && !status; i++)
+    session->lengths[i] += num_tokens;
+  moe_gpu_set_lengths(session);
   leave(session);
   return status;
 }

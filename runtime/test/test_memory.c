@@ -66,7 +66,7 @@ static moe_rt_status open_single(void) {
 static moe_rt_status open_synthetic(void) { return open_params("synthetic:5"); }
 
 static moe_rt_status run(void) {
-  moe_rt_session_options options = {sizeof(options), 2, 2, 12, NULL};
+  moe_rt_session_options options = {sizeof(options), 2, 2, 12, NULL, NULL};
   moe_rt_session *s = NULL;
   moe_rt_status status = moe_rt_session_create(module, params, &options, &s);
   if (status)

@@ -26,7 +26,7 @@ static void refuse(const char *path, moe_rt_status wanted, const char *why) {
 
 static void test_open(void) {
   for (uint32_t level = 0; level < 6; level++) {
-    moe_rt_options options = {sizeof(options), level};
+    moe_rt_options options = {.struct_size = sizeof(options), .max_level = level};
     moe_rt_module *m = NULL;
     moe_rt_status status = moe_rt_module_open(MOE_FAKE_PATH, &options, &m);
     if (level == 1 || level == 2 || level == 5) {
@@ -45,7 +45,7 @@ static void test_open(void) {
   moe_rt_module_close(NULL);
   CHECK_EQ(moe_rt_module_open(NULL, NULL, &module), MOE_RT_INVALID_ARGUMENT);
   CHECK_EQ(moe_rt_module_open("x", NULL, NULL), MOE_RT_INVALID_ARGUMENT);
-  moe_rt_options none = {0, 0};
+  moe_rt_options none = {.struct_size = 0};
   moe_rt_module *m = NULL;
   CHECK_EQ(moe_rt_module_open(MOE_FAKE_PATH, &none, &m),
            MOE_RT_INVALID_ARGUMENT);
@@ -54,7 +54,7 @@ static void test_open(void) {
   struct {
     moe_rt_options known;
     uint32_t more[2];
-  } newer = {{sizeof(newer), 0}, {0, 0}};
+  } newer = {{.struct_size = sizeof(newer)}, {0, 0}};
   REQUIRE(moe_rt_module_open(MOE_FAKE_PATH, &newer.known, &m) == MOE_RT_OK);
   moe_rt_module_close(m);
   newer.more[1] = 1;
@@ -173,7 +173,7 @@ static void test_linked(void) {
   CHECK_EQ(moe_rt_module_open_linked(no_code, NULL, NULL),
            MOE_RT_INVALID_ARGUMENT);
   CHECK_HAS(moe_rt_last_error(), "module is NULL");
-  moe_rt_options options = {sizeof(options), 5};
+  moe_rt_options options = {.struct_size = sizeof(options), .max_level = 5};
   CHECK_EQ(moe_rt_module_open_linked(no_code, &options, &m),
            MOE_RT_INVALID_ARGUMENT);
   CHECK_EQ(moe_rt_module_open_linked(no_code, NULL, &m), MOE_RT_BAD_FILE);
@@ -208,7 +208,7 @@ static void test_incompatible(void) {
   change(offsetof(moe_abi_manifest, levels), 2,
          moe_cpu_level() < 4 ? MOE_RT_INCOMPATIBLE : MOE_RT_OK, "x86-64-v4");
   if (moe_cpu_level() >= 4) {
-    moe_rt_options options = {sizeof(options), 3};
+    moe_rt_options options = {.struct_size = sizeof(options), .max_level = 3};
     moe_rt_module *m = NULL;
     CHECK_EQ(moe_rt_module_open(check_path("sealed.so"), &options, &m),
              MOE_RT_INCOMPATIBLE);

@@ -17,7 +17,7 @@ static moe_rt_session *session;
 
 static moe_rt_session *make(int64_t batch, int64_t length, int32_t threads) {
   moe_rt_session_options options = {sizeof(options), threads, batch, length,
-                                    NULL};
+                                    NULL, NULL};
   moe_rt_session *result = NULL;
   REQUIRE(moe_rt_session_create(module, params, &options, &result) ==
           MOE_RT_OK);
@@ -73,7 +73,7 @@ static void test_create(void) {
   moe_rt_module_close(other);
 #define OPTIONS(why, ...)                                                      \
   do {                                                                         \
-    moe_rt_session_options o = {sizeof(o), __VA_ARGS__};                       \
+    moe_rt_session_options o = {sizeof(o), __VA_ARGS__, NULL};                       \
     expect(moe_rt_session_create(module, params, &o, &s),                      \
            MOE_RT_INVALID_ARGUMENT, why);                                      \
   } while (0)
@@ -515,7 +515,7 @@ static void test_loops(void) {
 static void test_executor(void) {
   int asked = 0;
   moe_rt_executor e = {sizeof(e), &asked, no_loop, seven};
-  moe_rt_session_options options = {sizeof(options), 0, 1, 4, &e};
+  moe_rt_session_options options = {sizeof(options), 0, 1, 4, &e, NULL};
   moe_rt_session *s = NULL;
   REQUIRE(moe_rt_session_create(module, params, &options, &s) == MOE_RT_OK);
   CHECK(!s->pool);
@@ -554,7 +554,7 @@ static int32_t three(void *user) {
 static void test_busy(void) {
   struct again a = {NULL, 0, 0, 0};
   moe_rt_executor e = {sizeof(e), &a, run_again, three};
-  moe_rt_session_options options = {sizeof(options), 0, 1, 4, &e};
+  moe_rt_session_options options = {sizeof(options), 0, 1, 4, &e, NULL};
   REQUIRE(moe_rt_session_create(module, params, &options, &a.session) ==
           MOE_RT_OK);
   CHECK(affine_is_right(a.session, 100));
@@ -593,7 +593,7 @@ static void test_floats(void) {
 static void *run_many(void *argument) {
   long id = (long)(intptr_t)argument;
   moe_rt_session_options options = {sizeof(options), 1 + (int32_t)id % 2, 1, 4,
-                                    NULL};
+                                    NULL, NULL};
   for (int round = 0; round < 5; round++) {
     moe_rt_session *s = NULL;
     if (moe_rt_session_create(module, params, &options, &s))

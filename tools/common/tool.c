@@ -49,6 +49,7 @@ int tool_exit_code(moe_rt_status status) {
     return TOOL_OK;
   case MOE_RT_INCOMPATIBLE:
   case MOE_RT_OUT_OF_MEMORY:
+  case MOE_RT_NO_DEVICE:
     return TOOL_ENVIRONMENT;
   default:
     return TOOL_ERROR;

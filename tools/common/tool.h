@@ -40,6 +40,14 @@ int tool_fail(moe_rt_status status, const char *prefix);
 /// The same for a failed call of its helper library.
 int tool_fail_with(const moe_error *error);
 int tool_exit_code(moe_rt_status status);
+
+/// For moe_rt_options: empty texts are the defaults.
+typedef struct {
+  char name[16], driver[4096];
+} tool_device;
+/// Reads --device. "emulated-cuda" is a GPU of the emulator, whose library lies
+/// beside the tool or where MOE_CUDA_EMULATOR says.
+int tool_choose_device(const char *name, tool_device *device);
 /// `error: out of memory` and its exit code.
 int tool_out_of_memory(void);
 

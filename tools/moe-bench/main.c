@@ -128,7 +128,8 @@ static int measure_all(bench_state *state) {
 static int run(const bench_options *o) {
   bench_state state = {.options = o};
   moe_json_document *document = NULL;
-  moe_rt_options options = {sizeof(options), (uint32_t)o->level};
+  moe_rt_options options = {.struct_size = sizeof(options),
+                            .max_level = (uint32_t)o->level};
   moe_rt_status status =
       moe_rt_module_open(o->artifact, &options, &state.module);
   int code = status ? tool_fail(status, NULL)

@@ -37,8 +37,11 @@ static const char help[] =
     "run\n"
     "Machine:\n"
     "  --threads=N           default: as many as this process may use\n"
-    "  --device=cpu          where to run (cuda, emulated-cuda: not in this "
-    "build)\n"
+    "  --device=NAME         cpu (default); cuda, cuda:N: a GPU of the CUDA "
+    "driver;\n"
+    "                        emulated-cuda: a compute capability 9.0 without a "
+    "GPU,\n"
+    "                        emulated-cuda:1: an 8.0. Slow, for tests\n"
     "  --level=3|4           highest x86-64 level to use (default: what is "
     "there)\n"
     "\n"
@@ -91,11 +94,19 @@ static int check_options(const run_options *o, size_t num_positional,
 static int run_module(run_state *state) {
   const run_options *o = state->options;
   double start = tool_now();
-  moe_rt_options options = {sizeof(options), (uint32_t)o->level};
+  tool_device device;
+  int code = tool_choose_device(o->device, &device);
+  if (code)
+    return code;
+  moe_rt_options options = {.struct_size = sizeof(options),
+                            .max_level = (uint32_t)o->level,
+                            .device = *device.name ? device.name : NULL,
+                            .cuda_driver =
+                                *device.driver ? device.driver : NULL};
   moe_rt_status status = run_source_open(o->artifact, &options, &state->module);
   if (status)
     return tool_fail(status, NULL);
-  int code = tool_describe(state->module, o->artifact, &state->description);
+  code = tool_describe(state->module, o->artifact, &state->description);
   if (!code)
     code = tool_choose_function(o->artifact, state->description, o->function,
                                 &state->function);
@@ -143,8 +154,7 @@ static int parse_and_run(int argc, char **argv, run_options *o) {
       {"describe", 0, TOOL_OPT_OPTIONAL, &o->describe, "json", 0, 0,
        "json|text", NULL},
       {"threads", 0, TOOL_OPT_INT, &o->threads, "N", 1, 1024, NULL, NULL},
-      {"device", 0, TOOL_OPT_STRING, &o->device, "cpu", 0, 0,
-       "cpu|cuda|emulated-cuda", NULL},
+      {"device", 0, TOOL_OPT_STRING, &o->device, "NAME", 0, 0, NULL, NULL},
       {"level", 0, TOOL_OPT_STRING, &level, "3|4", 0, 0, "3|4", NULL},
       {"quiet", 'q', TOOL_OPT_FLAG, &o->quiet, NULL, 0, 0, NULL, NULL},
       {"verbose", 'v', TOOL_OPT_FLAG, &o->verbose, NULL, 0, 0, NULL, NULL},
@@ -173,10 +183,6 @@ static int parse_and_run(int argc, char **argv, run_options *o) {
     return code;
   if (o->describe)
     return tool_finish(run_describe(o->artifact, !strcmp(o->describe, "json")));
-  if (strcmp(o->device, "cpu")) {
-    tool_error("--device=%s: this build runs on the CPU alone", o->device);
-    return TOOL_ENVIRONMENT;
-  }
   run_state state = {.options = o};
   code = run_module(&state);
   moe_rt_params_close(state.params);
