@@ -782,6 +782,47 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
   buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
 }
 
+/// Whether `op` is a product with kernels here that rounds `memref`, its `a`,
+/// to `element` anyway.
+static bool narrows(Operation *op, Value memref, Type element,
+                    const GPUTarget &target) {
+  FailureOr<Product> product = readProduct(op);
+  return succeeded(product) && product->a == memref &&
+         llvm::count(op->getOperands(), memref) == 1 &&
+         product->getElementType() == element && isSupported(*product, target);
+}
+
+/// If all that read the result round it, it is stored rounded. They come behind
+/// `op` and become launches in this pass too.
+static void narrowResult(ImplicitLocOpBuilder &b, Operation *op,
+                         Product &product, const GPUTarget &target) {
+  auto alloc = product.out.getDefiningOp<memref::AllocOp>();
+  Type element = product.getElementType();
+  if (!alloc || product.accumulate ||
+      !alloc.getType().getElementType().isF32() ||
+      llvm::count(op->getOperands(), product.out) != 1)
+    return;
+  bool isRead = false;
+  for (Operation *user : alloc->getUsers()) {
+    if (user == op || isa<memref::DimOp>(user))
+      continue;
+    if (user->getBlock() != op->getBlock() || !op->isBeforeInBlock(user) ||
+        !narrows(user, product.out, element, target))
+      return;
+    isRead = true;
+  }
+  if (!isRead)
+    return;
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(alloc);
+  Value narrow = memref::AllocOp::create(
+      b, MemRefType::get(alloc.getType().getShape(), element),
+      alloc.getDynamicSizes(), alloc.getAlignmentAttr());
+  alloc.getResult().replaceAllUsesWith(narrow);
+  alloc.erase();
+  product.out = narrow;
+}
+
 LogicalResult moe::selectWarpgroupProduct(Operation *op,
                                           KernelModule &kernels) {
   if (kernels.getTarget().arch != 90)
@@ -790,6 +831,7 @@ LogicalResult moe::selectWarpgroupProduct(Operation *op,
   if (failed(product) || !isSupported(*product, kernels.getTarget()))
     return failure();
   ImplicitLocOpBuilder b(op->getLoc(), op);
+  narrowResult(b, op, *product, kernels.getTarget());
   Value rows = b.createOrFold<memref::DimOp>(
       product->gather ? product->gather : product->a, 0);
   // Few rows in all: the weights are read at full speed, once for eight rows.

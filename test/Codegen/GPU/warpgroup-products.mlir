@@ -129,6 +129,49 @@ func.func @scatter(%a: memref<?x64xf32>, %offsets: memref<5xi32>,
   return
 }
 
+// What only such products read is stored as they read it.
+// CHECK-LABEL: func.func @chain(
+// CHECK:         %[[H:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x64xbf16>
+// CHECK:         gpu.launch_func @kernels::@stream_grouped_128_{{.*}} args(%{{.*}}, %[[H]] : memref<?x64xbf16>, %
+// CHECK:         gpu.launch_func @kernels::@stream_grouped_64_{{.*}} args(%[[H]] : memref<?x64xbf16>, %
+// CHECK-NOT:     @narrow_
+// CHECK:         return
+func.func @chain(%a: memref<?x128xf32>, %offsets: memref<5xi32>,
+                 %up: memref<4x64x128xbf16>, %down: memref<4x128x64xbf16>,
+                 %rows: index, %out: memref<?x128xf32>) {
+  %h = memref.alloc(%rows) {alignment = 64 : i64} : memref<?x64xf32>
+  moe.grouped_matmul %a groups(%offsets : memref<5xi32>)
+      weights(%up : memref<4x64x128xbf16>) outs(%h : memref<?x64xf32>)
+      : memref<?x128xf32> {
+  ^bb0(%x: f32):
+    moe.yield %x : f32
+  }
+  moe.grouped_matmul %h groups(%offsets : memref<5xi32>)
+      weights(%down : memref<4x128x64xbf16>) outs(%out : memref<?x128xf32>)
+      : memref<?x64xf32> {
+  ^bb0(%x: f32):
+    moe.yield %x : f32
+  }
+  return
+}
+
+// Not if another op reads it as well.
+// CHECK-LABEL: func.func @read_twice(
+// CHECK:         %[[H:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x64xf32>
+// CHECK:         gpu.launch_func @kernels::@stream_linear_128_{{.*}} args(%{{.*}}, %[[H]] : memref<?x64xf32>, %
+// CHECK:         gpu.launch_func @kernels::@stream_linear_64_{{.*}} args(%[[H]] : memref<?x64xf32>, %
+func.func @read_twice(%x: memref<?x128xf32>, %up: memref<64x128xbf16>,
+                      %down: memref<128x64xbf16>, %rows: index,
+                      %out: memref<?x128xf32>, %other: memref<?x64xf32>) {
+  %h = memref.alloc(%rows) {alignment = 64 : i64} : memref<?x64xf32>
+  nn.linear %x, %up outs(%h : memref<?x64xf32>)
+      : memref<?x128xf32>, memref<64x128xbf16>
+  nn.linear %h, %down outs(%out : memref<?x128xf32>)
+      : memref<?x64xf32>, memref<128x64xbf16>
+  memref.copy %h, %other : memref<?x64xf32> to memref<?x64xf32>
+  return
+}
+
 // KERNEL-LABEL: llvm.func @warpgroup_grouped_128x256_2(
 // KERNEL-SAME:      %[[A:.*]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}, %[[B:.*]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}
 // KERNEL-SAME:      moe.dynamic_shared = 204872 : i32, moe.overlaps
