@@ -1,11 +1,366 @@
-//===- Plan.cpp - Kernels that sort an assignment ------------------------===//
+//===- Plan.cpp - Kernels that sort an assignment -------------------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
+// A stable counting sort of the slots [T, k] by expert, without atomics, so
+// that the order does not depend on scheduling. Slots are cut into slices, one
+// per warp. Each slice counts its experts; sums over slices and experts give
+// every slice its first place for every expert; each slice then places its
+// slots in order. Lanes that hold the same expert find each other with
+// match.sync, and their rank is the number of such lanes below.
+//
+// Few slots are one block's work, from counting to placing. Many are counted
+// and placed by many blocks, with one block for the sums in between.
+//===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "moe/Dialect/MoE/IR/MoE.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
-LogicalResult moe::selectPlan(Operation *, KernelModule &) {
-  return failure();
+static constexpr int64_t kWarp = 32;
+/// The block of few slots and of sums: a slice per warp.
+static constexpr int64_t kThreads = 1024, kWarps = kThreads / kWarp;
+static constexpr int64_t kFewSlots = 16384;
+/// Many slots: this many blocks of this many slices.
+static constexpr int64_t kBlocks = 64, kSlicesPerBlock = 8;
+static constexpr int64_t kSlices = kBlocks * kSlicesPerBlock;
+/// Counts of 32 slices and sums of warps fit the shared memory of every target.
+static constexpr int64_t kMaxExperts = 1024;
+
+namespace {
+/// Arguments of all kernels of a plan.
+enum : unsigned {
+  kExperts,
+  kWeights,
+  kRowToken,
+  kRowWeight,
+  kExpertOffsets,
+  kTokenOffsets,
+  kTokenRows,
+  kSlotRow, ///< scratch [T k]: the row of each slot
+  kCounts,  ///< scratch [kSlices, E]
+  kTokens,
+  kSlots,
+  kNumArguments
+};
+
+class PlanKernel {
+public:
+  PlanKernel(KernelBuilder &b, int64_t numExperts)
+      : b(b), numExperts(numExperts), i32(b.getI32Type()) {}
+
+  /// From experts to rows, in one block.
+  void buildAll() {
+    Value counts = b.dynamicShared();
+    Value totals = b.at(i32, counts, b.i32(kWarps * numExperts));
+    Value sums = b.at(i32, totals, b.i32(numExperts));
+    Value slice = b.warpId();
+    count(slice, kWarps, counts);
+    b.barrier();
+    sumExperts(kWarps, counts, totals);
+    sumTokens(sums);
+    b.barrier();
+    place(slice, kWarps, counts);
+  }
+  static int64_t getSharedBytes(int64_t numExperts, int64_t slices) {
+    return 4 * (slices * numExperts + numExperts + kWarps);
+  }
+
+  void buildCount() { count(getSlice(), kSlices, b.argument(kCounts)); }
+  void buildSums() {
+    Value totals = b.dynamicShared();
+    Value sums = b.at(i32, totals, b.i32(numExperts));
+    sumExperts(kSlices, b.argument(kCounts), totals);
+    sumTokens(sums);
+  }
+  void buildPlace() { place(getSlice(), kSlices, b.argument(kCounts)); }
+
+  /// Rows of each token, ascending: a thread per slot finds its place among the
+  /// token's.
+  void buildInverse() {
+    Value slot = b.add(b.mul(b.blockId(), b.i32(256)), b.threadId());
+    b.when(b.less(slot, b.toI32(b.argument(kSlots))), [&] {
+      b.when(b.less(loadExpert(slot), b.i32(numExperts)), [&] {
+        Value perToken = getSlotsPerToken();
+        Value token = b.div(slot, perToken);
+        Value row = load(kSlotRow, slot);
+        Value first = b.mul(token, perToken);
+        Value rank = b.reduce(
+            b.i32(0), perToken, b.i32(1), b.i32(0),
+            [&](Value j, ValueRange rank) -> SmallVector<Value> {
+              Value other = b.add(first, j);
+              Value isBefore = b.pick(
+                  b.less(loadExpert(other), b.i32(numExperts)), b.getI1Type(),
+                  [&] {
+                    return SmallVector<Value>{
+                        b.less(load(kSlotRow, other), row)};
+                  },
+                  [&] { return SmallVector<Value>{b.i1(false)}; })[0];
+              return {b.select(isBefore, b.add(rank[0], b.i32(1)), rank[0])};
+            })[0];
+        Value to = b.add(load(kTokenOffsets, token), rank);
+        store(row, kTokenRows, to);
+      });
+    });
+  }
+
+private:
+  Value load(unsigned argument, Value index) {
+    return b.load(i32, b.at(i32, b.argument(argument), index), 4);
+  }
+  void store(Value value, unsigned argument, Value index) {
+    b.store(value, b.at(value.getType(), b.argument(argument), index), 4);
+  }
+  /// Unsigned: what is negative is beyond every number of experts.
+  Value loadExpert(Value slot) { return load(kExperts, slot); }
+  Value getSlotsPerToken() {
+    Value tokens = b.toI32(b.argument(kTokens)), one = b.i32(1);
+    return b.div(b.toI32(b.argument(kSlots)),
+                 b.select(b.less(tokens, one), one, tokens));
+  }
+  Value getSlice() {
+    return b.add(b.mul(b.blockId(), b.i32(kSlicesPerBlock)), b.warpId());
+  }
+  void syncWarp() { NVVM::SyncWarpOp::create(b, b.i32(-1)); }
+  Value countBits(Value mask) { return math::CtPopOp::create(b, mask); }
+
+  /// Runs `body(slot, expert, peers, rank)` on the slots of a slice, a warp's
+  /// width at a time; `expert` is all ones where there is none.
+  void forEachSlot(Value slice, int64_t slices,
+                   function_ref<void(Value, Value, Value, Value)> body) {
+    Value slots = b.toI32(b.argument(kSlots)), lane = b.laneId();
+    // Whole warps' widths, so that no slice begins within one.
+    Value width = b.i32(kWarp);
+    Value chunks = b.div(b.add(slots, b.i32(kWarp - 1)), width);
+    Value each =
+        b.mul(b.div(b.add(chunks, b.i32(slices - 1)), b.i32(slices)), width);
+    Value begin = b.min(b.mul(slice, each), slots);
+    Value end = b.min(b.add(begin, each), slots);
+    Value below = b.sub(arith::ShLIOp::create(b, b.i32(1), lane), b.i32(1));
+    b.loop(begin, end, width, [&](Value base) {
+      Value slot = b.add(base, lane), none = b.i32(-1);
+      Value expert = b.pick(
+          b.less(slot, end), i32,
+          [&] { return SmallVector<Value>{loadExpert(slot)}; },
+          [&] { return SmallVector<Value>{none}; })[0];
+      expert = b.select(b.less(expert, b.i32(numExperts)), expert, none);
+      Value peers = NVVM::MatchSyncOp::create(b, i32, none, expert,
+                                              NVVM::MatchSyncKind::any);
+      body(slot, expert, peers, countBits(b.bitAnd(peers, below)));
+    });
+  }
+  Value isExpert(Value expert) { return b.less(expert, b.i32(numExperts)); }
+  Value isLeader(Value expert, Value rank) {
+    return b.bitAnd(isExpert(expert),
+                    b.compare(arith::CmpIPredicate::eq, rank, b.i32(0)));
+  }
+
+  /// counts[slice, e] = slots of the slice with expert e. By one warp.
+  void count(Value slice, int64_t slices, Value counts) {
+    Value row = b.at(i32, counts, b.mul(slice, b.i32(numExperts)));
+    b.loop(b.laneId(), b.i32(numExperts), b.i32(kWarp),
+           [&](Value e) { b.store(b.i32(0), b.at(i32, row, e), 4); });
+    syncWarp();
+    forEachSlot(
+        slice, slices, [&](Value, Value expert, Value peers, Value rank) {
+          b.when(isLeader(expert, rank), [&] {
+            Value place = b.at(i32, row, expert);
+            b.store(b.add(b.load(i32, place, 4), countBits(peers)), place, 4);
+          });
+          syncWarp();
+        });
+  }
+
+  /// counts[slice, e] -> slots of e in earlier slices; expert_offsets. By a
+  /// whole block.
+  void sumExperts(int64_t slices, Value counts, Value totals) {
+    b.loop(b.threadId(), b.i32(numExperts), b.i32(kThreads), [&](Value e) {
+      Value total = b.reduce(
+          b.i32(0), b.i32(slices), b.i32(1), b.i32(0),
+          [&](Value slice, ValueRange sum) -> SmallVector<Value> {
+            Value place =
+                b.at(i32, counts, b.add(b.mul(slice, b.i32(numExperts)), e));
+            Value count = b.load(i32, place, 4);
+            b.store(sum[0], place, 4);
+            return {b.add(sum[0], count)};
+          })[0];
+      b.store(total, b.at(i32, totals, e), 4);
+    });
+    b.barrier();
+    Value isFirstWarp =
+        b.compare(arith::CmpIPredicate::eq, b.warpId(), b.i32(0));
+    b.when(isFirstWarp, [&] {
+      Value lane = b.laneId();
+      Value all = b.reduce(
+          b.i32(0), b.i32(numExperts), b.i32(kWarp), b.i32(0),
+          [&](Value base, ValueRange carry) -> SmallVector<Value> {
+            Value e = b.add(base, lane);
+            Value exists = b.less(e, b.i32(numExperts));
+            Value count = b.pick(
+                exists, i32,
+                [&] {
+                  return SmallVector<Value>{
+                      b.load(i32, b.at(i32, totals, e), 4)};
+                },
+                [&] { return SmallVector<Value>{b.i32(0)}; })[0];
+            Value sum = scan(count);
+            b.when(exists, [&] {
+              store(b.add(carry[0], b.sub(sum, count)), kExpertOffsets, e);
+            });
+            return {b.add(carry[0], b.shuffle(sum, b.i32(kWarp - 1)))};
+          })[0];
+      b.when(b.compare(arith::CmpIPredicate::eq, lane, b.i32(0)),
+             [&] { store(all, kExpertOffsets, b.i32(numExperts)); });
+    });
+  }
+
+  /// Sum of this and all lower lanes.
+  Value scan(Value value) {
+    Value lane = b.laneId();
+    for (int64_t step = 1; step < kWarp; step *= 2) {
+      Value lower =
+          NVVM::ShflOp::create(b, i32, b.i32(-1), value, b.i32(step), b.i32(0),
+                               NVVM::ShflKind::up, UnitAttr());
+      value = b.select(b.less(lane, b.i32(step)), value, b.add(value, lower));
+    }
+    return value;
+  }
+
+  /// token_offsets, by a whole block: each thread has a run of tokens.
+  void sumTokens(Value sums) {
+    Value tokens = b.toI32(b.argument(kTokens)), thread = b.threadId();
+    Value perToken = getSlotsPerToken();
+    Value each = b.div(b.add(tokens, b.i32(kThreads - 1)), b.i32(kThreads));
+    Value begin = b.min(b.mul(thread, each), tokens);
+    Value end = b.min(b.add(begin, each), tokens);
+    auto countSlots = [&](Value from, Value to) {
+      return b.reduce(from, to, b.i32(1), b.i32(0),
+                      [&](Value slot, ValueRange sum) -> SmallVector<Value> {
+                        Value one = b.add(sum[0], b.i32(1));
+                        return {
+                            b.select(isExpert(loadExpert(slot)), one, sum[0])};
+                      })[0];
+    };
+    Value mine = countSlots(b.mul(begin, perToken), b.mul(end, perToken));
+    Value upTo = scan(mine);
+    Value warp = b.warpId(), lane = b.laneId();
+    b.when(b.compare(arith::CmpIPredicate::eq, lane, b.i32(kWarp - 1)),
+           [&] { b.store(upTo, b.at(i32, sums, warp), 4); });
+    b.barrier();
+    Value warpSum = b.load(i32, b.at(i32, sums, lane), 4);
+    Value warpsUpTo = scan(warpSum);
+    Value before = b.sub(warpsUpTo, warpSum);
+    Value first = b.add(b.shuffle(before, warp), b.sub(upTo, mine));
+    b.reduce(begin, end, b.i32(1), first,
+             [&](Value token, ValueRange offset) -> SmallVector<Value> {
+               store(offset[0], kTokenOffsets, token);
+               Value slot = b.mul(token, perToken);
+               return {
+                   b.add(offset[0], countSlots(slot, b.add(slot, perToken)))};
+             });
+    Value all = b.shuffle(warpsUpTo, b.i32(kWarp - 1));
+    b.when(b.compare(arith::CmpIPredicate::eq, thread, b.i32(0)),
+           [&] { store(all, kTokenOffsets, tokens); });
+  }
+
+  /// Writes the rows of a slice. By one warp.
+  void place(Value slice, int64_t slices, Value counts) {
+    Value row = b.at(i32, counts, b.mul(slice, b.i32(numExperts)));
+    Value perToken = getSlotsPerToken();
+    forEachSlot(
+        slice, slices, [&](Value slot, Value expert, Value peers, Value rank) {
+          b.when(isExpert(expert), [&] {
+            Value earlier = b.load(i32, b.at(i32, row, expert), 4);
+            Value to =
+                b.add(b.add(load(kExpertOffsets, expert), earlier), rank);
+            store(b.div(slot, perToken), kRowToken, to);
+            Type f32 = b.getF32Type();
+            store(b.load(f32, b.at(f32, b.argument(kWeights), slot), 4),
+                  kRowWeight, to);
+            store(to, kSlotRow, slot);
+          });
+          syncWarp();
+          b.when(isLeader(expert, rank), [&] {
+            Value place = b.at(i32, row, expert);
+            b.store(b.add(b.load(i32, place, 4), countBits(peers)), place, 4);
+          });
+          syncWarp();
+        });
+  }
+
+  KernelBuilder &b;
+  int64_t numExperts;
+  Type i32;
+};
+} // namespace
+
+LogicalResult moe::selectPlan(Operation *op, KernelModule &kernels) {
+  auto plan = dyn_cast<PlanOp>(op);
+  if (!plan)
+    return failure();
+  int64_t numExperts = plan.getNumExperts();
+  auto isDense = [](Value memref) {
+    return cast<MemRefType>(memref.getType()).getLayout().isIdentity();
+  };
+  if (numExperts > kMaxExperts || !llvm::all_of(op->getOperands(), isDense))
+    return failure();
+
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  SmallVector<Type> types(kNumArguments, pointer);
+  types[kTokens] = types[kSlots] = b.getI64Type();
+  auto constant = [&](int64_t value) {
+    return arith::ConstantIndexOp::create(b, loc, value);
+  };
+  Value tokens = memref::DimOp::create(b, loc, plan.getExperts(), 0);
+  Value perToken = memref::DimOp::create(b, loc, plan.getExperts(), 1);
+  Value slots = arith::MulIOp::create(b, loc, tokens, perToken);
+  auto allocate = [&](ArrayRef<int64_t> shape, ValueRange sizes) -> Value {
+    return memref::AllocOp::create(b, loc,
+                                   MemRefType::get(shape, b.getI32Type()),
+                                   sizes, b.getI64IntegerAttr(64));
+  };
+  SmallVector<Value> arguments(kNumArguments);
+  arguments[kExperts] = plan.getExperts();
+  arguments[kWeights] = plan.getWeights();
+  for (auto [i, out] : llvm::enumerate(plan.getOuts()))
+    arguments[kRowToken + i] = out;
+  arguments[kSlotRow] = allocate({ShapedType::kDynamic}, slots);
+  arguments[kCounts] = allocate({kSlices, numExperts}, {});
+  arguments[kTokens] = tokens;
+  arguments[kSlots] = slots;
+
+  using Build = void (PlanKernel::*)();
+  auto launch = [&](StringRef stage, Build build, int64_t threads,
+                    int64_t shared, Value grid) {
+    KernelShape shape;
+    shape.threads = threads;
+    shape.dynamicShared = shared;
+    std::string name = ("plan_" + stage + "_e" + Twine(numExperts)).str();
+    LLVM::LLVMFuncOp kernel =
+        kernels.getKernel(name, types, shape, [&](KernelBuilder &body) {
+          (PlanKernel(body, numExperts).*build)();
+        });
+    buildLaunch(b, loc, kernel, grid, arguments);
+  };
+  Value isFew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, slots,
+                                      constant(kFewSlots));
+  auto branch = scf::IfOp::create(b, loc, isFew, /*withElseRegion=*/true);
+  b.setInsertionPointToStart(branch.thenBlock());
+  launch("all", &PlanKernel::buildAll, kThreads,
+         PlanKernel::getSharedBytes(numExperts, kWarps), constant(1));
+  b.setInsertionPointToStart(branch.elseBlock());
+  launch("count", &PlanKernel::buildCount, kSlicesPerBlock * kWarp, 0,
+         constant(kBlocks));
+  launch("sums", &PlanKernel::buildSums, kThreads,
+         PlanKernel::getSharedBytes(numExperts, 0), constant(1));
+  launch("place", &PlanKernel::buildPlace, kSlicesPerBlock * kWarp, 0,
+         constant(kBlocks));
+  b.setInsertionPointAfter(branch);
+  launch("inverse", &PlanKernel::buildInverse, 256, 0,
+         arith::CeilDivUIOp::create(b, loc, slots, constant(256)));
+  op->erase();
+  return success();
 }
