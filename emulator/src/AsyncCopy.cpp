@@ -1128,8 +1128,72 @@ static bool decodeCp(const DecodeContext &c, Instruction &i) {
   return decodeCopy(c, i, words);
 }
 
+//===----------------------------------------------------------------------===//
+// Hints
+//===----------------------------------------------------------------------===//
+
+static Step executeNothing(Warp &, const Instruction &, uint32_t) {
+  return Step::Next;
+}
+
+/// A generic address must be that of a map.
+static Step executePrefetchMap(Warp &w, const Instruction &i, uint32_t mask) {
+  bool ok = true;
+  forLanes(mask, [&](unsigned lane) {
+    TensorMap map;
+    ok = ok && readTensorMap(w, i, 0, lane, map);
+  });
+  return ok ? Step::Next : Step::Fault;
+}
+
+/// Caches have no effect here.
+static bool decodePrefetch(const DecodeContext &c, Instruction &i) {
+  Words words(i);
+  if (i.numAddresses != 1 || !i.dst.empty())
+    return c.fail("takes one address");
+  i.execute = executeNothing;
+  if (i.name[0] == "applypriority") {
+    words.take("global");
+    if (!words.take("L2::evict_normal") || !words.atEnd())
+      return unknown(c, words);
+    return true;
+  }
+  if (i.name[0] == "prefetchu")
+    return (words.take("L1") && words.atEnd()) || unknown(c, words);
+  bool space = words.take("param") || words.take("const");
+  if (words.take("tensormap")) {
+    if (!words.atEnd())
+      return unknown(c, words);
+    if (!space)
+      i.execute = executePrefetchMap;
+    return true;
+  }
+  if (space)
+    return unknown(c, words);
+  if (!words.take("global"))
+    words.take("local");
+  if ((!words.take("L1") && !words.take("L2") &&
+       !words.take("L2::evict_last") && !words.take("L2::evict_normal")) ||
+      !words.atEnd())
+    return unknown(c, words);
+  return true;
+}
+
+/// Launches follow one another here, so the one before has always ended.
+static bool decodeGrid(const DecodeContext &c, Instruction &i) {
+  Words words(i);
+  if ((!words.take("wait") && !words.take("launch_dependents")) ||
+      !words.atEnd())
+    return unknown(c, words);
+  i.execute = executeNothing;
+  return decodeNothing(c, i);
+}
+
 void moe::emu::registerAsyncOpcodes() {
   registerOpcode("cp", decodeCp);
+  for (const char *name : {"prefetch", "prefetchu", "applypriority"})
+    registerOpcode(name, decodePrefetch);
+  registerOpcode("griddepcontrol", decodeGrid);
   registerBarrierOpcodes();
   registerWarpgroupOpcodes();
 }

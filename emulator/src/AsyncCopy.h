@@ -71,6 +71,8 @@ struct AsyncWarp {
   std::vector<uint64_t> groupEnds;
   /// Since the last commit_group.
   bool fenced = false;
+  /// What setmaxnreg last asked for; 0: nothing yet.
+  uint32_t maxRegisters = 0;
   /// Per register: products in flight that own it, and their n.
   std::vector<uint8_t> owned;
   std::vector<uint16_t> ownerColumns;

@@ -421,17 +421,4 @@ void moe::emu::registerMemoryOpcodes() {
   registerOpcode("red", decodeAtom);
   registerOpcode("membar", decodeFence);
   registerOpcode("fence", decodeFence);
-  auto nothing = [](const DecodeContext &, Instruction &i) {
-    i.execute = [](Warp &, const Instruction &, uint32_t) {
-      return Step::Next;
-    };
-    return true;
-  };
-  registerOpcode("prefetch", nothing);
-  registerOpcode("prefetchu", nothing);
-  registerOpcode("applypriority", nothing);
-  // Launches follow one another here, so the one before has always ended.
-  registerOpcode("griddepcontrol", nothing);
-  // Checked by ptxas; registers of the emulator are never short.
-  registerOpcode("setmaxnreg", nothing);
 }

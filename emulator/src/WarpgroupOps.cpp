@@ -448,6 +448,46 @@ static bool decodeWgmma(const DecodeContext &c, Instruction &i) {
   return true;
 }
 
+/// setmaxnreg: what the warps of a block hold together must fit the register
+/// file, or those that ask for more wait for ever. How many a kernel starts
+/// with is ptxas' choice, so this is looked at when every warp has spoken.
+static Step executeMaxRegisters(Warp &w, const Instruction &i, uint32_t mask) {
+  Step step = requireWholeWarp(w, i, mask);
+  if (step != Step::Next)
+    return step;
+  AsyncUnit::of(w).maxRegisters = i.extra[0];
+  uint32_t total = 0;
+  for (const auto &warp : w.block->warps) {
+    uint32_t registers = AsyncUnit::of(*warp).maxRegisters;
+    if (registers == 0)
+      return Step::Next;
+    total += registers * kLanes;
+  }
+  if (total > 65536)
+    return w.fault(i, "the block holds " + std::to_string(total) +
+                          " registers now, more than the 65536 there are");
+  return Step::Next;
+}
+
+static bool decodeMaxRegisters(const DecodeContext &c, Instruction &i) {
+  if (c.program->target != "sm_90a")
+    return c.fail("needs sm_90a");
+  if (i.name.size() != 5 || (i.name[1] != "inc" && i.name[1] != "dec") ||
+      i.name[2] != "sync" || i.name[3] != "aligned" || i.name[4] != "u32")
+    return c.fail("expected .inc or .dec, .sync.aligned.u32");
+  if (i.dst.size() != 1 || i.dst[0].kind != Operand::Const || !i.src.empty() ||
+      i.numAddresses)
+    return c.fail("takes one number");
+  uint64_t count = c.program->constants[i.dst[0].index]->lane[0];
+  if (count < 24 || count > 256 || count % 8)
+    return c.fail("the number is " + std::to_string(count) +
+                  ", expected a multiple of 8 from 24 to 256");
+  i.extra[0] = uint32_t(count);
+  i.execute = executeMaxRegisters;
+  return true;
+}
+
 void moe::emu::registerWarpgroupOpcodes() {
+  registerOpcode("setmaxnreg", decodeMaxRegisters);
   registerOpcode("wgmma", decodeWgmma);
 }

@@ -29,7 +29,9 @@ struct Outcome {
 
 /// A run whose arguments are set by hand.
 struct MatrixRun : Run {
-  MatrixRun(const std::string &text, uint64_t seed) : Run(text) {
+  MatrixRun(const std::string &text, uint64_t seed,
+            const char *kernel = nullptr)
+      : Run(text, kernel) {
     launch.seed = seed;
     launch.budget = 3'000'000;
   }

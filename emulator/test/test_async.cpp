@@ -122,6 +122,13 @@ static void testCopies() {
                  "cp.async.wait_all;\n" +
                  show,
              std::vector<uint32_t>(128));
+  // All of the source ignored.
+  checkWords(perLane +
+                 "setp.eq.u32 %p4, %r2, %r2;\n"
+                 "cp.async.ca.shared.global [%r3], [%rd3], 16, %p4;\n"
+                 "cp.async.wait_all;\n" +
+                 show,
+             std::vector<uint32_t>(128));
   const char *early = "reads shared memory that a copy in flight will write";
   checkFault(copy + show, early);
   checkFault(copy + "cp.async.wait_group 0;\n" + show, early);
@@ -859,7 +866,107 @@ static void testProducts() {
                "sparse products are not supported");
 }
 
+/// All types of products on ones: 32 bytes of k each.
+static void testTypes() {
+  struct Type {
+    const char *name, *wgmma;
+    uint32_t ones, sum;
+    unsigned registers;
+  };
+  static const Type types[] = {
+      {"bf16", "m64n8k16.f32.bf16.bf16", 0x3f803f80, 0x41800000, 4},
+      {"f16", "m64n8k16.f32.f16.f16", 0x3c003c00, 0x41800000, 4},
+      {"f16", "m64n8k16.f16.f16.f16", 0x3c003c00, 0x4c004c00, 2},
+      {"tf32", "m64n8k8.f32.tf32.tf32", 0x3f800000, 0x41000000, 4},
+      {"e4m3", "m64n8k32.f32.e4m3.e4m3", 0x38383838, 0x42000000, 4},
+      {"e5m2", "m64n8k32.f16.e5m2.e5m2", 0x3c3c3c3c, 0x50005000, 2},
+      {"s8", "m64n8k32.s32.s8.u8", 0x01010101, 32, 4},
+      {"u8", "m64n8k32.s32.u8.s8.satfinite", 0x01010101, 32, 4}};
+  for (const Type &type : types) {
+    bool integer = type.sum == 32,
+         wide = type.name[0] == 'f' || type.name[0] == 'b';
+    wide &= strlen(type.name) < 5;
+    std::string body =
+        "mov.u64 %rd7, smem;\nshl.b32 %r4, %r1, 4;\ncvt.u64.u32 %rd4, %r4;\n"
+        "add.u64 %rd5, %rd7, %rd4;\nmov.b32 %r10, " +
+        std::to_string(type.ones) +
+        ";\nst.shared.v4.b32 [%rd5], {%r10, %r10, %r10, %r10};\n"
+        "setp.lt.u32 %p2, %r1, 16;\n"
+        "@%p2 st.shared.v4.b32 [%rd5+2048], {%r10, %r10, %r10, %r10};\n"
+        "fence.proxy.async;\nbar.sync 0;\n"
+        "cvt.u32.u64 %r11, %rd7;\nshr.u32 %r12, %r11, 4;\n"
+        "cvt.u64.u32 %rd8, %r12;\nadd.u64 %rd9, %rd8, 128;\n"
+        "or.b64 %rd8, %rd8, 0x800400000;\nor.b64 %rd9, %rd9, 0x800080000;\n"
+        "setp.ne.b32 %p3, 0, 0;\nmov.b32 %r20, 0;\nmov.b32 %r21, 0;\n"
+        "mov.b32 %r22, 0;\nmov.b32 %r23, 0;\nwgmma.fence.sync.aligned;\n"
+        "wgmma.mma_async.sync.aligned." +
+        std::string(type.wgmma) +
+        (type.registers == 4 ? " {%r20, %r21, %r22, %r23}" : " {%r20, %r21}") +
+        ", %rd8, %rd9, %p3" + (integer ? "" : ", 1, 1") +
+        (wide ? ", 0, 0" : "") +
+        ";\nwgmma.commit_group.sync.aligned;\n"
+        "wgmma.wait_group.sync.aligned 0;\nadd.u64 %rd6, %rd2, %rd4;\n"
+        "st.global.v2.b32 [%rd6], {%r20, %r21};\n"
+        "st.global.v2.b32 [%rd6+8], {%r20, %r21};\n";
+    checkWords(body, std::vector<uint32_t>(512, type.sum), 128);
+  }
+  static const struct {
+    const char *name;
+    uint32_t ones, sum;
+    unsigned a, b, c;
+  } products[] = {
+      {"m16n8k16.row.col.f32.bf16.bf16.f32", 0x3f803f80, 0x41800000, 4, 2, 4},
+      {"m16n8k8.row.col.f32.f16.f16.f32", 0x3c003c00, 0x41000000, 2, 1, 4},
+      {"m16n8k16.row.col.f16.f16.f16.f16", 0x3c003c00, 0x4c004c00, 4, 2, 2},
+      {"m16n8k8.row.col.f32.tf32.tf32.f32", 0x3f800000, 0x41000000, 4, 2, 4},
+      {"m16n8k32.row.col.f32.e4m3.e4m3.f32", 0x38383838, 0x42000000, 4, 2, 4},
+      {"m16n8k32.row.col.s32.s8.u8.s32", 0x01010101, 32, 4, 2, 4},
+      {"m16n8k16.row.col.satfinite.s32.u8.u8.s32", 0x01010101, 16, 2, 1, 4}};
+  for (const auto &product : products) {
+    auto list = [](unsigned first, unsigned count) {
+      std::string text = "{";
+      for (unsigned n = 0; n < count; ++n)
+        text += (n ? ", %r" : "%r") + std::to_string(first + n);
+      return text + "}";
+    };
+    std::string body;
+    for (unsigned n = 0; n < 6; ++n)
+      body += "mov.b32 %r" + std::to_string(20 + n) + ", " +
+              std::to_string(product.ones) + ";\n";
+    for (unsigned n = 0; n < 4; ++n)
+      body += "mov.b32 %r" + std::to_string(30 + n) + ", 0;\n";
+    body += std::string("mma.sync.aligned.") + product.name + " " +
+            list(40, product.c) + ", " + list(20, product.a) + ", " +
+            list(24, product.b) + ", " + list(30, product.c) +
+            ";\nshl.b32 %r4, %r2, 3;\ncvt.u64.u32 %rd4, %r4;\n"
+            "add.u64 %rd6, %rd2, %rd4;\n"
+            "st.global.v2.b32 [%rd6], {%r40, %r41};\n";
+    checkWords(body, std::vector<uint32_t>(64, product.sum));
+  }
+}
+
+static void testHints() {
+  checkWords("griddepcontrol.wait;\nprefetch.global.L2 [%rd1];\n"
+             "prefetchu.L1 [%rd1];\ncreatepolicy.fractional.L2::evict_first."
+             "b64 %rd3, 0f3F800000;\nsetmaxnreg.dec.sync.aligned.u32 40;\n"
+             "griddepcontrol.launch_dependents;\n",
+             {0});
+  checkFault("prefetch.tensormap [%rd1];\n", "are not a tensor map");
+  checkFault("setmaxnreg.inc.sync.aligned.u32 256;\n",
+             "more than the 65536 there are", 288);
+  checkFault("@%p1 setmaxnreg.inc.sync.aligned.u32 64;\n",
+             "needs all 32 lanes");
+  checkRefused("setmaxnreg.inc.sync.aligned.u32 260;",
+               "expected a multiple of 8 from 24 to 256");
+  checkRefused("setmaxnreg.inc.sync.aligned.u32 240;", "needs sm_90a", "sm_90");
+  checkRefused("griddepcontrol.sleep;", "modifier .sleep is not emulated");
+  checkRefused("prefetch.global.L3 [%rd1];", "modifier .L3 is not emulated");
+  checkRefused("prefetch.param.L2 [%rd1];", "modifier .L2 is not emulated");
+}
+
 int main() {
+  testTypes();
+  testHints();
   testCopies();
   testBarriers();
   testLoads();
