@@ -42,7 +42,12 @@ enum : unsigned {
   kCounts,  ///< scratch [kSlices, E]
   kTokens,
   kSlots,
-  kNumArguments
+  kNumArguments,
+  // Of moe.list_entries, in other places.
+  kEntryToken = kRowToken,
+  kEntryWeight = kRowWeight,
+  kEntryExpert = kExpertOffsets,
+  kEntryCount = kTokenRows
 };
 
 class PlanKernel {
@@ -101,6 +106,52 @@ public:
             })[0];
         Value to = b.add(load(kTokenOffsets, token), rank);
         store(row, kTokenRows, to);
+      });
+    });
+  }
+
+  /// The entries of moe.list_entries: token_offsets of the entries first.
+  void buildEntryOffsets() {
+    sumTokens(b.dynamicShared());
+    Value first = b.compare(arith::CmpIPredicate::eq, b.threadId(), b.i32(0));
+    b.barrier();
+    b.when(first, [&] {
+      Value all = load(kTokenOffsets, b.toI32(b.argument(kTokens)));
+      b.store(b.toI64(all), b.argument(kEntryCount), 8);
+    });
+  }
+  /// Then each slot finds its place among its token's, by (expert, slot).
+  void buildEntries() {
+    Value slot = b.add(b.mul(b.blockId(), b.i32(256)), b.threadId());
+    b.when(b.less(slot, b.toI32(b.argument(kSlots))), [&] {
+      Value expert = loadExpert(slot);
+      b.when(isExpert(expert), [&] {
+        Value perToken = getSlotsPerToken();
+        Value token = b.div(slot, perToken);
+        Value first = b.mul(token, perToken);
+        Value rank = b.reduce(
+            b.i32(0), perToken, b.i32(1), b.i32(0),
+            [&](Value j, ValueRange rank) -> SmallVector<Value> {
+              Value other = b.add(first, j);
+              Value otherExpert = loadExpert(other);
+              // What is no expert compares above all that are.
+              Value isBefore =
+                  b.bitOr(b.less(otherExpert, expert),
+                          b.bitAnd(b.compare(arith::CmpIPredicate::eq,
+                                             otherExpert, expert),
+                                   b.less(other, slot)));
+              return {b.select(isBefore, b.add(rank[0], b.i32(1)), rank[0])};
+            })[0];
+        Value to = b.add(load(kTokenOffsets, token), rank);
+        auto storeWide = [&](Value value, unsigned argument) {
+          Type i64 = b.getI64Type();
+          b.store(b.toI64(value), b.at(i64, b.argument(argument), to), 8);
+        };
+        storeWide(token, kEntryToken);
+        storeWide(expert, kEntryExpert);
+        Type f32 = b.getF32Type();
+        store(b.load(f32, b.at(f32, b.argument(kWeights), slot), 4),
+              kEntryWeight, to);
       });
     });
   }
@@ -295,46 +346,42 @@ private:
 };
 } // namespace
 
-LogicalResult moe::selectPlan(Operation *op, KernelModule &kernels) {
-  auto plan = dyn_cast<PlanOp>(op);
-  if (!plan)
-    return failure();
-  int64_t numExperts = plan.getNumExperts();
-  auto isDense = [](Value memref) {
+static bool areDense(ValueRange memrefs) {
+  return llvm::all_of(memrefs, [](Value memref) {
     return cast<MemRefType>(memref.getType()).getLayout().isIdentity();
-  };
-  if (numExperts > kMaxExperts || !llvm::all_of(op->getOperands(), isDense))
-    return failure();
+  });
+}
 
-  OpBuilder b(op);
-  Location loc = op->getLoc();
-  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  SmallVector<Type> types(kNumArguments, pointer);
-  types[kTokens] = types[kSlots] = b.getI64Type();
-  auto constant = [&](int64_t value) {
+namespace {
+/// Launches the kernels of one op.
+class PlanLaunches {
+public:
+  PlanLaunches(Operation *op, KernelModule &kernels, int64_t numExperts,
+               Value experts, Value weights)
+      : b(op), loc(op->getLoc()), kernels(kernels), numExperts(numExperts),
+        arguments(kNumArguments) {
+    Value perToken = memref::DimOp::create(b, loc, experts, 1);
+    tokens = memref::DimOp::create(b, loc, experts, 0);
+    slots = arith::MulIOp::create(b, loc, tokens, perToken);
+    arguments[kExperts] = experts;
+    arguments[kWeights] = weights;
+    arguments[kTokens] = tokens;
+    arguments[kSlots] = slots;
+  }
+
+  Value constant(int64_t value) {
     return arith::ConstantIndexOp::create(b, loc, value);
-  };
-  Value tokens = memref::DimOp::create(b, loc, plan.getExperts(), 0);
-  Value perToken = memref::DimOp::create(b, loc, plan.getExperts(), 1);
-  Value slots = arith::MulIOp::create(b, loc, tokens, perToken);
-  auto allocate = [&](ArrayRef<int64_t> shape, ValueRange sizes) -> Value {
+  }
+  Value allocate(ArrayRef<int64_t> shape, ValueRange sizes) {
     return memref::AllocOp::create(b, loc,
                                    MemRefType::get(shape, b.getI32Type()),
                                    sizes, b.getI64IntegerAttr(64));
-  };
-  SmallVector<Value> arguments(kNumArguments);
-  arguments[kExperts] = plan.getExperts();
-  arguments[kWeights] = plan.getWeights();
-  for (auto [i, out] : llvm::enumerate(plan.getOuts()))
-    arguments[kRowToken + i] = out;
-  arguments[kSlotRow] = allocate({ShapedType::kDynamic}, slots);
-  arguments[kCounts] = allocate({kSlices, numExperts}, {});
-  arguments[kTokens] = tokens;
-  arguments[kSlots] = slots;
-
-  using Build = void (PlanKernel::*)();
-  auto launch = [&](StringRef stage, Build build, int64_t threads,
-                    int64_t shared, Value grid) {
+  }
+  void launch(StringRef stage, void (PlanKernel::*build)(), int64_t threads,
+              int64_t shared, Value grid) {
+    auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+    SmallVector<Type> types(kNumArguments, pointer);
+    types[kTokens] = types[kSlots] = b.getI64Type();
     KernelShape shape;
     shape.threads = threads;
     shape.dynamicShared = shared;
@@ -344,23 +391,74 @@ LogicalResult moe::selectPlan(Operation *op, KernelModule &kernels) {
           (PlanKernel(body, numExperts).*build)();
         });
     buildLaunch(b, loc, kernel, grid, arguments);
-  };
-  Value isFew = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, slots,
-                                      constant(kFewSlots));
-  auto branch = scf::IfOp::create(b, loc, isFew, /*withElseRegion=*/true);
-  b.setInsertionPointToStart(branch.thenBlock());
-  launch("all", &PlanKernel::buildAll, kThreads,
-         PlanKernel::getSharedBytes(numExperts, kWarps), constant(1));
-  b.setInsertionPointToStart(branch.elseBlock());
-  launch("count", &PlanKernel::buildCount, kSlicesPerBlock * kWarp, 0,
-         constant(kBlocks));
-  launch("sums", &PlanKernel::buildSums, kThreads,
-         PlanKernel::getSharedBytes(numExperts, 0), constant(1));
-  launch("place", &PlanKernel::buildPlace, kSlicesPerBlock * kWarp, 0,
-         constant(kBlocks));
-  b.setInsertionPointAfter(branch);
-  launch("inverse", &PlanKernel::buildInverse, 256, 0,
-         arith::CeilDivUIOp::create(b, loc, slots, constant(256)));
+  }
+  Value getSlotBlocks() {
+    return arith::CeilDivUIOp::create(b, loc, slots, constant(256));
+  }
+
+  OpBuilder b;
+  Location loc;
+  KernelModule &kernels;
+  int64_t numExperts;
+  SmallVector<Value> arguments;
+  Value tokens, slots;
+};
+} // namespace
+
+static LogicalResult lower(PlanOp op, KernelModule &kernels) {
+  int64_t numExperts = op.getNumExperts();
+  if (numExperts > kMaxExperts || !areDense(op->getOperands()))
+    return failure();
+  PlanLaunches l(op, kernels, numExperts, op.getExperts(), op.getWeights());
+  for (auto [i, out] : llvm::enumerate(op.getOuts()))
+    l.arguments[kRowToken + i] = out;
+  l.arguments[kSlotRow] = l.allocate({ShapedType::kDynamic}, l.slots);
+  l.arguments[kCounts] = l.allocate({kSlices, numExperts}, {});
+  Value isFew = arith::CmpIOp::create(l.b, l.loc, arith::CmpIPredicate::ule,
+                                      l.slots, l.constant(kFewSlots));
+  auto branch = scf::IfOp::create(l.b, l.loc, isFew, /*withElseRegion=*/true);
+  l.b.setInsertionPointToStart(branch.thenBlock());
+  l.launch("all", &PlanKernel::buildAll, kThreads,
+           PlanKernel::getSharedBytes(numExperts, kWarps), l.constant(1));
+  l.b.setInsertionPointToStart(branch.elseBlock());
+  l.launch("count", &PlanKernel::buildCount, kSlicesPerBlock * kWarp, 0,
+           l.constant(kBlocks));
+  l.launch("sums", &PlanKernel::buildSums, kThreads,
+           PlanKernel::getSharedBytes(numExperts, 0), l.constant(1));
+  l.launch("place", &PlanKernel::buildPlace, kSlicesPerBlock * kWarp, 0,
+           l.constant(kBlocks));
+  l.b.setInsertionPointAfter(branch);
+  l.launch("inverse", &PlanKernel::buildInverse, 256, 0, l.getSlotBlocks());
   op->erase();
   return success();
+}
+
+static LogicalResult lower(ListEntriesOp op, KernelModule &kernels) {
+  if (!areDense(op->getOperands()))
+    return failure();
+  PlanLaunches l(op, kernels, op.getNumExperts(), op.getExperts(),
+                 op.getWeights());
+  // What these kernels do not use is given all the same.
+  for (unsigned i :
+       {kRowToken, kRowWeight, kExpertOffsets, kTokenRows, kSlotRow, kCounts})
+    l.arguments[i] = op.getExperts();
+  l.arguments[kEntryToken] = op.getOuts()[0];
+  l.arguments[kEntryExpert] = op.getOuts()[1];
+  l.arguments[kEntryWeight] = op.getOuts()[2];
+  l.arguments[kEntryCount] = op.getOuts()[3];
+  Value offsets = arith::AddIOp::create(l.b, l.loc, l.tokens, l.constant(1));
+  l.arguments[kTokenOffsets] = l.allocate({ShapedType::kDynamic}, offsets);
+  l.launch("entry_offsets", &PlanKernel::buildEntryOffsets, kThreads,
+           4 * kWarps, l.constant(1));
+  l.launch("entries", &PlanKernel::buildEntries, 256, 0, l.getSlotBlocks());
+  op->erase();
+  return success();
+}
+
+LogicalResult moe::selectPlan(Operation *op, KernelModule &kernels) {
+  if (auto plan = dyn_cast<PlanOp>(op))
+    return lower(plan, kernels);
+  if (auto entries = dyn_cast<ListEntriesOp>(op))
+    return lower(entries, kernels);
+  return failure();
 }
