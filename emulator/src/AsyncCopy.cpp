@@ -146,7 +146,10 @@ bool AsyncUnit::beginRead(Warp &warp, const Instruction &at, SharedRange range,
     shadow[n] |= AsyncRead;
   for (uint32_t n = range.address / 16; n < (range.address + range.size) / 16;
        ++n)
-    ++readers[n];
+    if (++readers[n] > kMaxInFlight) {
+      warp.fault(at, "too much work that nothing waits for", int(lane));
+      return false;
+    }
   return true;
 }
 
@@ -444,6 +447,10 @@ static Step executeCopyArrive(Warp &w, const Instruction &i, uint32_t mask) {
       w.fault(i, why, int(lane));
       barrier = nullptr;
     }
+    if (barrier && w.block->pending.size() >= 2 * kMaxInFlight) {
+      w.fault(i, "too much work that nothing waits for", int(lane));
+      barrier = nullptr;
+    }
     ok = barrier != nullptr;
     if (!ok)
       return;
@@ -631,6 +638,10 @@ static bool startStore(Warp &w, const Instruction &i, unsigned lane,
                        AddType add, std::vector<BulkRow> rows) {
   AsyncUnit &unit = AsyncUnit::of(*w.block);
   AsyncWarp &state = AsyncUnit::of(w);
+  if (state.stores.size() >= kMaxInFlight) {
+    w.fault(i, "too much work that nothing waits for", int(lane));
+    return false;
+  }
   if (!unit.beginRead(w, i, {address, uint32_t(size)}, lane))
     return false;
   auto work = std::make_shared<StoreWork>();

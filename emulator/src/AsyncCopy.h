@@ -20,6 +20,10 @@
 
 namespace moe::emu {
 
+/// Most work that may be under way of a kind: a kernel that never waits must
+/// not take all memory.
+constexpr uint32_t kMaxInFlight = 60000;
+
 /// A range of shared memory.
 struct SharedRange {
   uint32_t address = 0, size = 0;
@@ -73,8 +77,9 @@ struct AsyncWarp {
   bool fenced = false;
   /// What setmaxnreg last asked for; 0: nothing yet.
   uint32_t maxRegisters = 0;
-  /// Per register: products in flight that own it, and their n.
+  /// Per register: whether products in flight own it, how many, and their n.
   std::vector<uint8_t> owned;
+  std::vector<uint16_t> owners;
   std::vector<uint16_t> ownerColumns;
   /// Rows of AsyncUnit::wgmmaRegisters at the last fence; per register, whether
   /// a product may have written it since.

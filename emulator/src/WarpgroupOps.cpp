@@ -187,6 +187,8 @@ static Step executeProduct(Warp &w, const Instruction &i, uint32_t mask) {
 
   AsyncUnit::Warpgroup &warpgroup = unit.warpgroups[group];
   size_t index = size_t(state.issued - warpgroup.firstProduct);
+  if (index >= kMaxInFlight)
+    return w.fault(i, "too many products that nothing waits for");
   if (index == warpgroup.products.size()) {
     auto product = std::make_shared<WgmmaProduct>();
     product->at = &i;
@@ -218,7 +220,8 @@ static Step executeProduct(Warp &w, const Instruction &i, uint32_t mask) {
         product.registersA[mine][r][lane] = uint32_t(row[lane]);
     }
   for (const Operand &o : i.dst) {
-    ++state.owned[o.index];
+    state.owned[o.index] = 1;
+    ++state.owners[o.index];
     state.ownerColumns[o.index] = uint16_t(shape.n);
     state.writtenByProduct[o.index] = 1;
   }
@@ -252,6 +255,7 @@ static Step executeFence(Warp &w, const Instruction &i, uint32_t mask) {
   size_t rows = kernel.numRegisters + kNumSpecial;
   if (state.owned.empty()) {
     state.owned.resize(rows);
+    state.owners.resize(rows);
     state.ownerColumns.resize(rows);
     state.writtenByProduct.resize(rows);
     state.atFence.resize(unit.wgmmaRegisters.size() * kLanes);
@@ -273,6 +277,8 @@ static Step executeCommit(Warp &w, const Instruction &i, uint32_t mask) {
   if (step != Step::Next)
     return step;
   AsyncWarp &state = AsyncUnit::of(w);
+  if (state.groupEnds.size() >= kMaxInFlight)
+    return w.fault(i, "too many groups that nothing waits for");
   state.groupEnds.push_back(state.issued);
   state.fenced = false;
   return Step::Next;
@@ -296,7 +302,8 @@ static Step executeWait(Warp &w, const Instruction &i, uint32_t mask) {
   for (uint64_t n = state.waited; n < target; ++n) {
     WgmmaProduct &product = *warpgroup.products[n - warpgroup.firstProduct];
     for (const Operand &o : product.at->dst)
-      --state.owned[o.index];
+      if (--state.owners[o.index] == 0)
+        state.owned[o.index] = 0;
     if (product.form->fromRegisters)
       for (unsigned r = 0; r < WgmmaShape::registersOfA; ++r) {
         const uint64_t *row = w.row(product.at->src[r]);

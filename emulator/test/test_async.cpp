@@ -34,7 +34,7 @@ static Result runBody(const std::string &body, uint32_t threads = 32,
     result.report = run.report;
     return result;
   }
-  run.launch.budget = 200'000;
+  run.launch.budget = 2'000'000;
   std::vector<uint32_t> words(1024);
   for (uint32_t n = 0; n < words.size(); ++n)
     words[n] = n;
@@ -416,6 +416,8 @@ static void testStores() {
   checkFault("@!%p1 bra END;\nmov.u64 %rd7, smem;\n" + store + commit +
                  waitRead + end,
              "reads shared memory that nothing wrote");
+  checkFault(fill + fence + "LOOP:\n" + store + "bra LOOP;\n" + end,
+             "too much work that nothing waits for");
   auto reduce = [&](const char *type) {
     return std::string("cp.reduce.async.bulk.global.shared::cta.bulk_group.add"
                        ".") +
@@ -845,6 +847,12 @@ static void testProducts() {
                  "%f2, %f3, %f4, %f5, %f6, %f7, %f8}, %rd8, %rd9, 1, 1, 1, 0, "
                  "0;\n",
              "a product of another shape", 128);
+
+  // Without an end in sight.
+  checkFault(start + order + "LOOP:\n" + product + "bra LOOP;\n",
+             "that nothing waits for", 128);
+  checkFault(start + "LOOP:\n" + commit + "bra LOOP;\n",
+             "too many groups that nothing waits for", 128);
 
   checkRefused(product, "needs sm_90a", "sm_90");
   checkRefused("wgmma.fence.sync;", "expected .sync.aligned");
