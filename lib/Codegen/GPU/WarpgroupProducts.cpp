@@ -41,11 +41,14 @@ struct ProductConfig {
   bool depthTail; // K is no multiple of kDepth
   bool tail;      // N is no multiple of getColumns()
   bool evenN;
+  bool alignedN;    // N is a multiple of eight
   Region *epilogue; // null: the sum
 
   static constexpr int64_t stages = 4;
 
   bool splitsColumns() const { return tileRows == 64; }
+  /// Whether rows of the result are stored by 16 bytes.
+  bool transposes() const { return !out.isF32() && alignedN && !accumulate; }
   /// Columns that one consumer has sums for, of all parts.
   int64_t getSumColumns() const {
     return splitsColumns() ? tileColumns / kConsumers : tileColumns;
@@ -71,8 +74,8 @@ struct ProductConfig {
     std::string key;
     llvm::raw_string_ostream os(key);
     os << element << "," << out << "," << bias << "," << parts << grouped
-       << gather << accumulate << depthTail << tail << evenN << "," << tileRows
-       << "," << tileColumns << "\n";
+       << gather << accumulate << depthTail << tail << evenN << alignedN << ","
+       << tileRows << "," << tileColumns << "\n";
     if (epilogue)
       os << printRegion(*epilogue);
     return key;
@@ -132,7 +135,15 @@ private:
   void produceByChunks();
   void consume();
   void finish(const Tile &tile, Value sums, Value consumer, Value thread);
-  SmallVector<Value> loadPair(Type type, Value address);
+  SmallVector<Value> loadColumns(Type type, Value address, int64_t count);
+  SmallVector<Value> evaluate(const Tile &tile, Value sums, int64_t half,
+                              int64_t group, Value column, int64_t count);
+  Value pack(ArrayRef<Value> results);
+  Value getAddress(const Tile &tile, Value row, Value column);
+  void storePairs(const Tile &tile, Value sums, int64_t half, Value row,
+                  Value firstColumn);
+  void storeTransposed(const Tile &tile, Value sums, int64_t half, Value row,
+                       Value firstColumn);
 
   KernelBuilder &b;
   ProductConfig config;
@@ -417,121 +428,164 @@ void ProductKernel::consume() {
   });
 }
 
-/// Two neighbours as f32.
-SmallVector<Value> ProductKernel::loadPair(Type type, Value address) {
+/// One or two neighbours as f32.
+SmallVector<Value> ProductKernel::loadColumns(Type type, Value address,
+                                              int64_t count) {
   int64_t bytes = type.getIntOrFloatBitWidth() / 8;
-  SmallVector<Value> pair;
-  if (config.evenN) {
-    auto vector = VectorType::get(2, type);
-    Value both = b.load(vector, address, 2 * bytes);
-    for (int64_t i = 0; i < 2; ++i)
-      pair.push_back(
-          b.widen(LLVM::ExtractElementOp::create(b, both, b.i32(i))));
-    return pair;
+  SmallVector<Value> values;
+  Value pair;
+  if (count == 2 && config.evenN)
+    pair = b.load(VectorType::get(2, type), address, 2 * bytes);
+  for (int64_t i = 0; i < count; ++i)
+    values.push_back(
+        b.widen(pair ? Value(LLVM::ExtractElementOp::create(b, pair, b.i32(i)))
+                     : b.load(type, b.at(type, address, b.i32(i)), bytes)));
+  return values;
+}
+
+/// The results in rows `half * 8` below the thread's first and the first one or
+/// two of its columns from `column` on, which is 8 * `group` behind its first.
+SmallVector<Value> ProductKernel::evaluate(const Tile &tile, Value sums,
+                                           int64_t half, int64_t group,
+                                           Value column, int64_t count) {
+  int64_t box = config.getBoxColumns();
+  SmallVector<SmallVector<Value>> values(count); // of each column
+  for (unsigned part = 0; part < config.parts; ++part) {
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t number = 4 * (group + part * box / 8) + 2 * half + i;
+      values[i].push_back(LLVM::ExtractValueOp::create(b, sums, number));
+    }
+    if (!config.bias)
+      continue;
+    Value place =
+        b.add(b.mul(b.toI64(tile.expert), b.toI64(n)), b.toI64(column));
+    Value address =
+        b.at(config.bias, b.global(b.argument(arguments.bias + part)), place);
+    SmallVector<Value> biases = loadColumns(config.bias, address, count);
+    for (auto [value, bias] : llvm::zip_equal(values, biases))
+      value[part] = b.addF(value[part], bias);
   }
-  for (int64_t i = 0; i < 2; ++i)
-    pair.push_back(b.widen(b.load(type, b.at(type, address, b.i32(i)), bytes)));
-  return pair;
+  return llvm::map_to_vector(values, [&](ArrayRef<Value> value) {
+    return applyEpilogue(b, config.epilogue, value);
+  });
+}
+
+/// Two results in the type of the destination.
+Value ProductKernel::pack(ArrayRef<Value> results) {
+  Value pair = LLVM::PoisonOp::create(b, VectorType::get(2, b.getF32Type()));
+  for (auto [i, result] : llvm::enumerate(results))
+    pair = LLVM::InsertElementOp::create(b, pair, result, b.i32(i));
+  if (config.out.isF32())
+    return pair;
+  return arith::TruncFOp::create(b, VectorType::get(2, config.out), pair);
 }
 
 /// Stores what one consumer has of a tile.
 void ProductKernel::finish(const Tile &tile, Value sums, Value consumer,
                            Value thread) {
-  int64_t box = config.getBoxColumns();
-  Value firstColumn = b.add(tile.column, getSumColumn(b, thread));
-  Value firstRow = getSumRow(b, thread);
+  Value column = b.add(tile.column, getSumColumn(b, thread));
+  Value row = getSumRow(b, thread);
   if (config.splitsColumns())
-    firstColumn = b.add(firstColumn, b.mul(consumer, b.i32(box)));
+    column = b.add(column, b.mul(consumer, b.i32(config.getBoxColumns())));
   else
-    firstRow = b.add(firstRow, b.mul(consumer, b.i32(64)));
-  Value out = b.global(b.argument(arguments.out));
-  SmallVector<Value> biases;
-  if (config.bias) {
-    Value start =
-        b.add(b.mul(b.toI64(tile.expert), b.toI64(n)), b.toI64(firstColumn));
-    for (unsigned part = 0; part < config.parts; ++part)
-      biases.push_back(b.at(
-          config.bias, b.global(b.argument(arguments.bias + part)), start));
-  }
-  int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
-
-  // One or both columns of a pair, in rows `half * 8` below the first.
-  auto storePair = [&](Value address, int64_t half, int64_t group, bool both) {
-    SmallVector<SmallVector<Value>> values; // of a column
-    for (int64_t i = 0; i < (both ? 2 : 1); ++i) {
-      SmallVector<Value> arguments;
-      for (unsigned part = 0; part < config.parts; ++part) {
-        int64_t number = 4 * (group + part * box / 8) + 2 * half + i;
-        arguments.push_back(LLVM::ExtractValueOp::create(b, sums, number));
-      }
-      values.push_back(arguments);
-    }
-    for (auto [part, start] : llvm::enumerate(biases)) {
-      Value place = b.at(config.bias, start, b.i32(8 * group));
-      SmallVector<Value> pair;
-      if (both)
-        pair = loadPair(config.bias, place);
-      else
-        pair = {b.widen(b.load(config.bias, place))};
-      for (auto [column, bias] : llvm::zip_equal(values, pair))
-        column[part] = b.addF(column[part], bias);
-    }
-    SmallVector<Value> results;
-    for (SmallVector<Value> &column : values)
-      results.push_back(applyEpilogue(b, config.epilogue, column));
-    if (config.accumulate) {
-      SmallVector<Value> old;
-      if (both)
-        old = loadPair(config.out, address);
-      else
-        old = {b.widen(b.load(config.out, address))};
-      for (auto [result, before] : llvm::zip_equal(results, old))
-        result = b.addF(before, result);
-    }
-    if (both && config.evenN) {
-      auto vector = VectorType::get(2, b.getF32Type());
-      Value pair = LLVM::PoisonOp::create(b, vector);
-      for (auto [i, result] : llvm::enumerate(results))
-        pair = LLVM::InsertElementOp::create(b, pair, result, b.i32(i));
-      if (!config.out.isF32())
-        pair = arith::TruncFOp::create(b, VectorType::get(2, config.out), pair);
-      b.store(pair, address, 2 * bytes);
-      return;
-    }
-    for (auto [i, result] : llvm::enumerate(results)) {
-      if (!config.out.isF32())
-        result = arith::TruncFOp::create(b, config.out, result);
-      b.store(result, b.at(config.out, address, b.i32(i)), bytes);
-    }
-  };
-
+    row = b.add(row, b.mul(consumer, b.i32(64)));
   for (int64_t half = 0; half < 2; ++half) {
-    Value row = b.add(firstRow, b.i32(8 * half));
-    b.when(b.less(row, tile.rows), [&] {
-      Value start = b.add(b.mul(b.toI64(b.add(tile.row, row)), b.toI64(n)),
-                          b.toI64(firstColumn));
-      Value address = b.at(config.out, out, start);
-      for (int64_t group = 0; group < box / 8; ++group) {
-        Value pair = b.at(config.out, address, b.i32(8 * group));
-        Value column = b.add(firstColumn, b.i32(8 * group));
-        auto isInside = [&](int64_t which) {
-          return b.less(b.add(column, b.i32(which)), n);
-        };
-        if (!config.tail) {
-          storePair(pair, half, group, /*both=*/true);
-        } else if (config.evenN) {
-          b.when(isInside(0),
-                 [&] { storePair(pair, half, group, /*both=*/true); });
-        } else {
-          branch(
-              b, isInside(1),
-              [&] { storePair(pair, half, group, /*both=*/true); },
-              [&] {
-                b.when(isInside(0),
-                       [&] { storePair(pair, half, group, /*both=*/false); });
-              });
-        }
+    Value rowOfHalf = b.add(row, b.i32(8 * half));
+    if (config.transposes())
+      storeTransposed(tile, sums, half, rowOfHalf, column);
+    else
+      b.when(b.less(rowOfHalf, tile.rows),
+             [&] { storePairs(tile, sums, half, rowOfHalf, column); });
+  }
+}
+
+Value ProductKernel::getAddress(const Tile &tile, Value row, Value column) {
+  Value start =
+      b.add(b.mul(b.toI64(b.add(tile.row, row)), b.toI64(n)), b.toI64(column));
+  return b.at(config.out, b.global(b.argument(arguments.out)), start);
+}
+
+void ProductKernel::storePairs(const Tile &tile, Value sums, int64_t half,
+                               Value row, Value firstColumn) {
+  int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
+  Value firstAddress = getAddress(tile, row, firstColumn);
+  for (int64_t group = 0; group < config.getBoxColumns() / 8; ++group) {
+    Value address = b.at(config.out, firstAddress, b.i32(8 * group));
+    Value column = b.add(firstColumn, b.i32(8 * group));
+    auto store = [&](int64_t count) {
+      SmallVector<Value> results =
+          evaluate(tile, sums, half, group, column, count);
+      if (config.accumulate)
+        for (auto [result, old] :
+             llvm::zip_equal(results, loadColumns(config.out, address, count)))
+          result = b.addF(old, result);
+      if (count == 2 && config.evenN) {
+        b.store(pack(results), address, 2 * bytes);
+        return;
       }
+      for (auto [i, result] : llvm::enumerate(results)) {
+        if (!config.out.isF32())
+          result = arith::TruncFOp::create(b, config.out, result);
+        b.store(result, b.at(config.out, address, b.i32(i)), bytes);
+      }
+    };
+    auto isInside = [&](int64_t which) {
+      return b.less(b.add(column, b.i32(which)), n);
+    };
+    if (!config.tail)
+      store(2);
+    else if (config.evenN)
+      b.when(isInside(0), [&] { store(2); });
+    else
+      branch(
+          b, isInside(1), [&] { store(2); },
+          [&] { b.when(isInside(0), [&] { store(1); }); });
+  }
+}
+
+/// Four neighbouring threads have two columns each of the same eight. They
+/// exchange four such groups, so that each has one and stores 16 bytes.
+void ProductKernel::storeTransposed(const Tile &tile, Value sums, int64_t half,
+                                    Value row, Value firstColumn) {
+  Value thread = b.threadId();
+  auto isSet = [&](int64_t bit) {
+    return b.compare(arith::CmpIPredicate::ne, b.bitAnd(thread, b.i32(bit)),
+                     b.i32(0));
+  };
+  Value odd = isSet(1), upper = isSet(2);
+  auto exchange = [&](Value &low, Value &high, Value isHigh, int64_t mask) {
+    Value other = b.shuffleXor(b.select(isHigh, low, high), mask);
+    Value newLow = b.select(isHigh, other, low);
+    high = b.select(isHigh, high, other);
+    low = newLow;
+  };
+  // This thread's group of four: its first column.
+  Value own = b.add(firstColumn, b.mul(b.bitAnd(thread, b.i32(3)), b.i32(6)));
+  Value firstAddress = getAddress(tile, row, own);
+  Value rowExists = b.less(row, tile.rows);
+  auto words = VectorType::get(4, b.getI32Type());
+  for (int64_t first = 0; first < config.getBoxColumns() / 8; first += 4) {
+    SmallVector<Value> group;
+    for (int64_t i = first; i < first + 4; ++i) {
+      Value column = b.add(firstColumn, b.i32(8 * i));
+      // All threads take part, also those whose columns do not exist.
+      if (config.tail)
+        column = b.min(column, b.sub(n, b.i32(2)));
+      group.push_back(LLVM::BitcastOp::create(
+          b, b.getI32Type(), pack(evaluate(tile, sums, half, i, column, 2))));
+    }
+    exchange(group[0], group[1], odd, 1);
+    exchange(group[2], group[3], odd, 1);
+    exchange(group[0], group[2], upper, 2);
+    exchange(group[1], group[3], upper, 2);
+    Value exists = rowExists;
+    if (config.tail)
+      exists = b.bitAnd(exists, b.less(b.add(own, b.i32(8 * first)), n));
+    b.when(exists, [&] {
+      Value value = LLVM::PoisonOp::create(b, words);
+      for (auto [i, word] : llvm::enumerate(group))
+        value = LLVM::InsertElementOp::create(b, value, word, b.i32(i));
+      b.store(value, b.at(config.out, firstAddress, b.i32(8 * first)), 16);
     });
   }
 }
@@ -736,6 +790,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
   config.depthTail = product.k % kDepth != 0;
   config.tail = product.n % config.getColumns() != 0;
   config.evenN = product.n % 2 == 0;
+  config.alignedN = product.n % 8 == 0;
   config.epilogue = product.epilogue;
 
   MLIRContext *context = b.getContext();

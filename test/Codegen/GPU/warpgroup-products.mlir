@@ -207,3 +207,9 @@ func.func @read_twice(%x: memref<?x128xf32>, %up: memref<64x128xbf16>,
 // KERNEL-NEXT:    nvvm.cp.async.wait.group 2
 // KERNEL-NEXT:    nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}
 // KERNEL:         nvvm.mbarrier.arrive
+
+// Neighbouring threads exchange narrow results to store 16 bytes each.
+// KERNEL-LABEL: llvm.func @warpgroup_grouped_128x128_
+// KERNEL:         "wgmma.wait_group.sync.aligned 0;"
+// KERNEL-COUNT-4: nvvm.shfl.sync  bfly
+// KERNEL:         llvm.store %{{.*}}, %{{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<1>
