@@ -634,6 +634,7 @@ static LogicalResult runMatmul(
   auto out = makeOutput<R>(op, in, 0, shape);
   if (failed(out))
     return failure();
+  Type element = getElementTypeOrSelf(op->getResult(0).getType());
   for (const RowRange &range : ranges) {
     // The epilogue is elementwise: it runs once on all values of the range.
     SmallVector<HostValue> arguments;
@@ -671,7 +672,7 @@ static LogicalResult runMatmul(
         if (scatters)
           y = std::fma(rowWeight.data<R>()[r], value, y);
         else
-          y = accumulate ? y + value : value;
+          y = roundTo(element, accumulate ? y + value : value);
       }
     }
   }

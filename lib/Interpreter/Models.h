@@ -68,6 +68,22 @@ template <typename R> R dot(ArrayRef<R> a, ArrayRef<R> b) {
   return sum;
 }
 
+/// `x` as this type holds it: rounded to f16 or bf16; f32 from f64 is exact in
+/// f32 mode by construction.
+template <typename R> R roundTo(Type type, R x) {
+  auto narrow = cast<FloatType>(type);
+  if (narrow.getWidth() >= 32)
+    return x;
+  APFloat value(x);
+  bool losesInfo;
+  value.convert(narrow.getFloatSemantics(), APFloat::rmNearestTiesToEven,
+                &losesInfo);
+  // Exact: f32 has all values of both.
+  value.convert(APFloat::IEEEsingle(), APFloat::rmNearestTiesToEven,
+                &losesInfo);
+  return R(value.convertToFloat());
+}
+
 /// The larger value; NaN if either is, and +0 is larger than -0.
 template <typename R> R maximum(R x, R y) {
   if (std::isnan(x) || std::isnan(y))

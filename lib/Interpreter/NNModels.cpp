@@ -29,13 +29,14 @@ static LogicalResult interpret(LinearOp op, Interpreter &in) {
   auto y = makeOutput<R>(op, in, 0, {x.dim(0), weight.dim(0)});
   if (failed(y))
     return failure();
+  Type element = getElementTypeOrSelf(op->getResult(0).getType());
   for (int64_t m = 0; m < x.dim(0); ++m)
     for (int64_t n = 0; n < weight.dim(0); ++n) {
       R value = dot(x.row<R>(m), weight.row<R>(n));
       if (bias)
         value += bias.data<R>()[n];
       R &out = y->template mutableRow<R>(m)[n];
-      out = op.getAccumulate() ? out + value : value;
+      out = roundTo(element, op.getAccumulate() ? out + value : value);
     }
   in.set(op->getResult(0), {*y});
   return success();

@@ -201,19 +201,10 @@ MOE_FLOAT_OP(math::TanhOp, std::tanh(x))
 #undef MOE_FLOAT_OP
 #undef MOE_FLOAT_OP2
 
-/// Rounds to f16 and bf16; f32 from f64 is exact in f32 mode by construction.
 template <typename R>
 static LogicalResult interpret(arith::TruncFOp op, Interpreter &in) {
-  auto type = cast<FloatType>(getElementTypeOrSelf(op.getType()));
-  return mapElements<R>(op, in, [&](R x) {
-    if (type.getWidth() >= 32)
-      return x;
-    APFloat value(x);
-    bool losesInfo;
-    value.convert(type.getFloatSemantics(), APFloat::rmNearestTiesToEven,
-                  &losesInfo);
-    return R(toDouble(value));
-  });
+  Type type = getElementTypeOrSelf(op.getType());
+  return mapElements<R>(op, in, [&](R x) { return roundTo(type, x); });
 }
 
 template <typename R>

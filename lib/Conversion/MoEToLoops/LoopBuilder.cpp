@@ -58,13 +58,20 @@ Value LoopBuilder::loadIndex(Value memref, ValueRange at) {
                                     memref::LoadOp::create(*this, memref, at));
 }
 void LoopBuilder::store(Value value, Value memref, ValueRange at) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  if (auto wide = dyn_cast<FloatType>(getElementTypeOrSelf(value));
+      wide && wide.getWidth() > element.getIntOrFloatBitWidth()) {
+    Type type = element;
+    if (auto vector = dyn_cast<VectorType>(value.getType()))
+      type = vector.clone(element);
+    value = arith::TruncFOp::create(*this, type, value);
+  }
   if (isa<VectorType>(value.getType())) {
     vector::StoreOp::create(*this, value, memref, at);
     return;
   }
   if (value.getType().isIndex())
-    value = arith::IndexCastOp::create(
-        *this, cast<MemRefType>(memref.getType()).getElementType(), value);
+    value = arith::IndexCastOp::create(*this, element, value);
   memref::StoreOp::create(*this, value, memref, at);
 }
 Value LoopBuilder::scratch(ArrayRef<int64_t> shape) {

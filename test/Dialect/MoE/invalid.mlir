@@ -1251,6 +1251,35 @@ func.func @grouped_matmul_gather_rows(%a: tensor<?x4xf32>, %o: tensor<3xi32>,
 
 // -----
 
+func.func @grouped_matmul_c6(%a: tensor<?x4xf32>, %o: tensor<3xi32>,
+                             %b: tensor<2x6x4xf32>) {
+  // expected-error@+1 {{'moe.grouped_matmul' op result 0 must be 'tensor<?x6xf32>', got 'tensor<?x6xi32>'}}
+  %0 = moe.grouped_matmul %a groups(%o : tensor<3xi32>)
+      weights(%b : tensor<2x6x4xf32>) : tensor<?x4xf32> -> tensor<?x6xi32> {
+  ^bb0(%x: f32):
+    moe.yield %x : f32
+  }
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c6_scatter(%a: tensor<?x4xbf16>, %o: tensor<3xi32>,
+    %b: tensor<2x6x4xf32>, %t: tensor<?xi32>, %w: tensor<?xf32>,
+    %out: tensor<?x6xf16>) {
+  // expected-error@+1 {{'moe.grouped_matmul' op result 0 must be 'tensor<?x6xf32>', got 'tensor<?x6xf16>'}}
+  %0 = moe.grouped_matmul %a groups(%o : tensor<3xi32>)
+      weights(%b : tensor<2x6x4xf32>) scatter(%t, %w : tensor<?xi32>, tensor<?xf32>)
+      outs(%out : tensor<?x6xf16>)
+      : tensor<?x4xbf16> -> tensor<?x6xf16> {
+  ^bb0(%x: f32):
+    moe.yield %x : f32
+  }
+  return
+}
+
+// -----
+
 func.func @grouped_matmul_c5_number(%a: tensor<?x4xf32>, %o: tensor<3xi32>,
     %b: tensor<2x6x4xf32>) {
   // expected-error@+1 {{'moe.grouped_matmul' op epilogue must take one f32 for each of the 1 matrices, got ('f32', 'f32')}}

@@ -27,6 +27,25 @@ func.func @linear_c3(%x: tensor<?x16xf32>, %w: tensor<8x16xf32>) {
 
 // -----
 
+func.func @linear_c4(%x: tensor<?x16xf32>, %w: tensor<8x16xf32>) {
+  // expected-error@+1 {{'nn.linear' op result 0 must be 'tensor<?x8xf32>', got 'tensor<?x8xf64>'}}
+  %0 = nn.linear %x, %w
+      : tensor<?x16xf32>, tensor<8x16xf32> -> tensor<?x8xf64>
+  return
+}
+
+// -----
+
+func.func @linear_c4_accumulate(%x: tensor<?x16xbf16>, %w: tensor<8x16xf32>,
+                                %y: tensor<?x8xbf16>) {
+  // expected-error@+1 {{'nn.linear' op result 0 must be 'tensor<?x8xf32>', got 'tensor<?x8xbf16>'}}
+  %0 = nn.linear %x, %w outs(%y : tensor<?x8xbf16>) accumulate
+      : tensor<?x16xbf16>, tensor<8x16xf32> -> tensor<?x8xbf16>
+  return
+}
+
+// -----
+
 func.func @linear_result(%x: tensor<3x16xf32>, %w: tensor<8x16xf32>) {
   // expected-error@+1 {{'nn.linear' op result 0 must be 'tensor<3x8xf32>', got 'tensor<3x16xf32>'}}
   %0 = nn.linear %x, %w
@@ -37,7 +56,7 @@ func.func @linear_result(%x: tensor<3x16xf32>, %w: tensor<8x16xf32>) {
 // -----
 
 func.func @linear_element(%x: tensor<?x16xf64>, %w: tensor<8x16xf32>) {
-  // expected-error@+1 {{'nn.linear' op operand #0 must be 2D tensor of 32-bit float values or 2D memref of 32-bit float values, but got 'tensor<?x16xf64>'}}
+  // expected-error@+1 {{'nn.linear' op operand #0 must be 2D tensor of 32-bit float or 16-bit float or bfloat16 type values or 2D memref of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<?x16xf64>'}}
   %0 = nn.linear %x, %w : tensor<?x16xf64>, tensor<8x16xf32> -> tensor<?x8xf32>
   return
 }

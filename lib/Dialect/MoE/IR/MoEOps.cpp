@@ -20,6 +20,18 @@ using Sizes = SmallVector<SmallVector<OpFoldResult>>;
 // What ops with destinations share
 //===----------------------------------------------------------------------===//
 
+Type moe::getProductType(DestinationOpInterface op) {
+  OperandRange outs = OperandRange(op.getOutsMutable());
+  Type type = op->getNumResults() ? op->getResult(0).getType()
+              : !outs.empty()     ? outs[0].getType()
+                                  : Type();
+  auto shaped = dyn_cast_if_present<ShapedType>(type);
+  Type element = shaped ? shaped.getElementType() : Type();
+  if (element && (element.isBF16() || element.isF16()))
+    return element;
+  return Float32Type::get(op->getContext());
+}
+
 LogicalResult moe::verifyDestinationOp(DestinationOpInterface op) {
   bool tensors = false, memrefs = false;
   for (Type type : op->getOperandTypes()) {
@@ -981,11 +993,15 @@ static LogicalResult verifyEpilogue(OpTy op, int64_t numParts) {
 
 SmallVector<RankedTensorType> GroupedMatmulOp::getOutputTypes() {
   int64_t rows = getGather() ? sizeOf(getGather(), 0) : sizeOf(getA(), 0);
+  // grouped_matmul_c6: what is added to rows is not rounded in between.
+  Type element = f32(*this);
   if (!getScatter().empty())
     rows = ShapedType::kDynamic;
+  else
+    element = getProductType(*this);
   int64_t columns =
       getBs().empty() ? ShapedType::kDynamic : sizeOf(getBs()[0], 1);
-  return {tensorOf({rows, columns}, f32(*this))};
+  return {tensorOf({rows, columns}, element)};
 }
 Sizes GroupedMatmulOp::buildOutputSizes(OpBuilder &b) {
   if (!getOuts().empty())

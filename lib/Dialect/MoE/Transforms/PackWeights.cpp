@@ -144,6 +144,14 @@ private:
 
   /// The packed weights of a product as a value beside it, or null.
   Value findPacked(const Product &product, std::string &why) {
+    auto isNarrow = [](Type type) {
+      auto shaped = dyn_cast<ShapedType>(type);
+      return shaped && isa<FloatType>(shaped.getElementType()) &&
+             !shaped.getElementType().isF32();
+    };
+    if (isNarrow(product.op->getOperand(0).getType()) ||
+        isNarrow(product.op->getResult(0).getType()))
+      return why = "the rows are narrow", Value();
     for (Value matrix : product.matrices)
       if (!cast<RankedTensorType>(matrix.getType()).hasStaticShape() ||
           matrix.getType() != product.matrices[0].getType())

@@ -49,8 +49,10 @@ static int64_t numRows(Value ids) {
 //===----------------------------------------------------------------------===//
 
 SmallVector<RankedTensorType> LinearOp::getOutputTypes() {
-  return {tensorOf({sizeOf(getX(), 0), sizeOf(getWeight(), 0)},
-                   Float32Type::get(getContext()))};
+  // linear_c4: a residual is not rounded.
+  Type element =
+      getAccumulate() ? Float32Type::get(getContext()) : getProductType(*this);
+  return {tensorOf({sizeOf(getX(), 0), sizeOf(getWeight(), 0)}, element)};
 }
 Sizes LinearOp::buildOutputSizes(OpBuilder &b) {
   return {{buildSize(b, getLoc(), getX(), 0),

@@ -35,6 +35,10 @@ namespace mlir::moe {
 /// straight-line code in both.
 constexpr int64_t kMaxPanelVectors = 64, kMaxTileRows = 64;
 
+/// Element type of a product's result or destination if it may be that: bf16,
+/// f16 or else f32.
+Type getProductType(DestinationOpInterface op);
+
 /// The verifier of DestinationOpInterface: tensors or memrefs but no mixture,
 /// and outputs of the types that the op asks for.
 LogicalResult verifyDestinationOp(DestinationOpInterface op);

@@ -502,7 +502,8 @@ def MoE_GroupedMatmulOp : MoE_StageOp<"grouped_matmul", [
     from 0. `gather(%row_token)` reads row `row_token[r]` of `a` instead of
     row `r`. `scatter(%row_token, %row_weight)` adds `row_weight[r]` times the
     value to `out[row_token[r], n]`, in ascending `r`, instead of storing it.
-    Spec: moe.grouped_matmul.
+    Narrow values of `a` are widened exactly; a narrow result is rounded to
+    nearest even when it is stored. Spec: moe.grouped_matmul.
     ```mlir
     %h = moe.grouped_matmul %rows groups(%offsets : tensor<9xi32>)
         weights(%gate, %up : tensor<8x6x4xf32>, tensor<8x6x4xf32>)
@@ -514,14 +515,14 @@ def MoE_GroupedMatmulOp : MoE_StageOp<"grouped_matmul", [
     }
     ```
   }];
-  let arguments = (ins MoE_2D<[F32]>:$a,                    // [M, K]
+  let arguments = (ins MoE_2D<MoE_WeightTypes>:$a,          // [M, K]
                        MoE_1D<[I32]>:$offsets,              // [E + 1]
                        Variadic<MoE_ShapedOf<MoE_WeightTypes, [3]>>:$bs,
                                                             // [E, N, K]
                        Variadic<MoE_2D<MoE_WeightTypes>>:$biases, // [E, N]
                        Optional<MoE_1D<[I32]>>:$gather,     // [M]
                        Variadic<MoE_1D<[I32, F32]>>:$scatter, // [M] twice
-                       Variadic<MoE_2D<[F32]>>:$outs);      // [M or T, N]
+                       Variadic<MoE_2D<MoE_WeightTypes>>:$outs); // [M or T, N]
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
     $a `groups` `(` $offsets `:` type($offsets) `)`

@@ -61,6 +61,31 @@ def MoEFuseCombine : Pass<"moe-fuse-combine", "ModuleOp"> {
   }];
 }
 
+def MoENarrowOperands : Pass<"moe-narrow-operands", "ModuleOp"> {
+  let summary = "Round the rows that products multiply to their weights' type";
+  let description = [{
+    Rows that `moe.grouped_matmul` and `nn.linear` multiply become bf16 or f16,
+    for tensor cores. A product whose only uses are such rows stores them narrow;
+    elsewhere one `arith.truncf` rounds them. `moe.router_logits`, attention and
+    whatever is added stay f32. This is the only pass that changes rounding, and
+    the interpreter rounds at the same places. A product with weights of another
+    type is an error that names the parameter. Rows behind those of the last
+    expert are undefined: where only `arith.truncf` could round, such rows stay
+    f32, and a remark says so.
+    ```mlir
+    %h = moe.grouped_matmul %x ... : tensor<?x4xf32> -> tensor<?x6xf32>
+    %y = moe.grouped_matmul %h ... : tensor<?x6xf32> -> tensor<?x4xf32>
+    // ==>
+    %n = arith.truncf %x : tensor<?x4xf32> to tensor<?x4xbf16>
+    %h = moe.grouped_matmul %n ... : tensor<?x4xbf16> -> tensor<?x6xbf16>
+    %y = moe.grouped_matmul %h ... : tensor<?x6xbf16> -> tensor<?x4xf32>
+    ```
+  }];
+  let options = [Option<"type", "type", "std::string", /*default=*/"\"bf16\"",
+                        "bf16 or f16">];
+  let dependentDialects = ["arith::ArithDialect"];
+}
+
 def MoEAddDestinations : Pass<"moe-add-destinations", "ModuleOp"> {
   let summary = "Give every op with optional destinations its destinations";
   let description = [{

@@ -27,17 +27,18 @@ def NN_LinearOp : NN_KernelOp<"linear", [AttrSizedOperandSegments]> {
   let description = [{
     `result[m, n] = sum_k x[m, k] weight[n, k] + bias[n]`, one FMA chain in
     ascending `k` from 0. With `accumulate`, that value is added to the
-    destination (a residual). Spec: nn.linear.
+    destination (a residual). Narrow values of `x` are widened exactly; a narrow
+    result is rounded to nearest even when it is stored. Spec: nn.linear.
     ```mlir
     %y = nn.linear %x, %w
         : tensor<?x16xf32>, tensor<8x16xf32> -> tensor<?x8xf32>
     ```
   }];
-  let arguments = (ins MoE_2D<[F32]>:$x,                       // [M, K]
+  let arguments = (ins MoE_2D<MoE_WeightTypes>:$x,           // [M, K]
                        MoE_2D<MoE_WeightTypes>:$weight,        // [N, K]
                        Optional<MoE_1D<MoE_WeightTypes>>:$bias, // [N]
                        UnitAttr:$accumulate,
-                       Variadic<MoE_2D<[F32]>>:$outs);         // [M, N]
+                       Variadic<MoE_2D<MoE_WeightTypes>>:$outs); // [M, N]
   let assemblyFormat = [{
     $x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)?
         (`outs` `(` $outs^ `:` type($outs) `)`)? (`accumulate` $accumulate^)?
