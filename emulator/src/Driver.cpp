@@ -7,11 +7,16 @@
 //
 // Environment: MOE_EMULATOR_MEMORY (bytes of each device), MOE_EMULATOR_SEED
 // (of the schedule), MOE_EMULATOR_THREADS, MOE_EMULATOR_REPORT (a file for what
-// is to be said about faults, instead of standard error).
+// is to be said about faults, instead of standard error), MOE_EMULATOR_PTX (a
+// file with PTX to run instead of a module's own: to try an edited text),
+// MOE_EMULATOR_FAIL ("cuMemAlloc:3:2": the third call of cuMemAlloc returns
+// CUDA_ERROR_OUT_OF_MEMORY), MOE_EMULATOR_VERSION (of the driver),
+// MOE_EMULATOR_DEVICES (how many there are, at most 2).
 //===----------------------------------------------------------------------===//
 #include "Machine.h"
 #include "TensorMap.h"
 #include "cuda_api.h"
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -51,6 +56,25 @@ uint64_t environment(const char *name, uint64_t otherwise) {
   char *end = nullptr;
   uint64_t value = std::strtoull(text, &end, 0);
   return *end ? otherwise : value;
+}
+
+int numDevices() {
+  uint64_t wanted = environment("MOE_EMULATOR_DEVICES", kNumDevices);
+  return wanted < kNumDevices ? int(wanted) : kNumDevices;
+}
+
+/// What MOE_EMULATOR_FAIL wants this call of `function` to return; 0: to work.
+moe_cu_result injected(const char *function) {
+  const char *text = std::getenv("MOE_EMULATOR_FAIL");
+  size_t length = std::strlen(function);
+  if (!text || std::strncmp(text, function, length) || text[length] != ':')
+    return MOE_CU_SUCCESS;
+  static std::atomic<unsigned long> calls{0};
+  char *end = nullptr;
+  unsigned long wanted = std::strtoul(text + length + 1, &end, 10);
+  if (*end != ':' || ++calls != wanted)
+    return MOE_CU_SUCCESS;
+  return int(std::strtol(end + 1, nullptr, 10));
 }
 
 /// Contexts current on this thread, the last on top.
@@ -100,6 +124,8 @@ static moe_cu_result enter(Device *&device) {
 //===----------------------------------------------------------------------===//
 
 MOE_CUDA_EXPORT moe_cu_result cuInit(unsigned flags) {
+  if (moe_cu_result result = injected("cuInit"))
+    return result;
   if (flags)
     return MOE_CU_INVALID_VALUE;
   std::lock_guard<std::mutex> lock(state().mutex);
@@ -107,7 +133,7 @@ MOE_CUDA_EXPORT moe_cu_result cuInit(unsigned flags) {
   return MOE_CU_SUCCESS;
 }
 MOE_CUDA_EXPORT moe_cu_result cuDriverGetVersion(int *version) {
-  *version = 13000;
+  *version = int(environment("MOE_EMULATOR_VERSION", 13000));
   return MOE_CU_SUCCESS;
 }
 static const struct {
@@ -126,6 +152,7 @@ static const struct {
      "a PTX JIT compilation failed"},
     {MOE_CU_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU",
      "no kernel image is available for execution on the device"},
+    {301, "CUDA_ERROR_FILE_NOT_FOUND", "file not found"},
     {400, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
     {MOE_CU_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {MOE_CU_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS",
@@ -159,11 +186,13 @@ MOE_CUDA_EXPORT moe_cu_result cuGetErrorString(moe_cu_result result,
   return MOE_CU_INVALID_VALUE;
 }
 MOE_CUDA_EXPORT moe_cu_result cuDeviceGetCount(int *count) {
-  *count = kNumDevices;
+  if (moe_cu_result result = injected("cuDeviceGetCount"))
+    return result;
+  *count = numDevices();
   return MOE_CU_SUCCESS;
 }
 MOE_CUDA_EXPORT moe_cu_result cuDeviceGet(moe_cu_device *device, int ordinal) {
-  if (ordinal < 0 || ordinal >= kNumDevices)
+  if (ordinal < 0 || ordinal >= numDevices())
     return MOE_CU_INVALID_DEVICE;
   *device = ordinal;
   return MOE_CU_SUCCESS;
@@ -208,6 +237,8 @@ MOE_CUDA_EXPORT moe_cu_result cuDeviceGetAttribute(int *value, int attribute,
 }
 MOE_CUDA_EXPORT moe_cu_result cuDevicePrimaryCtxRetain(moe_cu_context *context,
                                                        moe_cu_device device) {
+  if (moe_cu_result result = injected("cuDevicePrimaryCtxRetain"))
+    return result;
   if (!state().isInitialized)
     return MOE_CU_NOT_INITIALIZED;
   if (device < 0 || device >= kNumDevices)
@@ -268,10 +299,25 @@ MOE_CUDA_EXPORT moe_cu_result cuCtxSynchronize(void) {
 // Code
 //===----------------------------------------------------------------------===//
 
+/// Text of the file that MOE_EMULATOR_PTX names; false if it cannot be read.
+static bool readReplacement(const char *path, std::string &text) {
+  FILE *file = std::fopen(path, "rb");
+  if (!file)
+    return false;
+  char buffer[65536];
+  while (size_t count = std::fread(buffer, 1, sizeof buffer, file))
+    text.append(buffer, count);
+  bool good = !std::ferror(file);
+  std::fclose(file);
+  return good;
+}
+
 MOE_CUDA_EXPORT moe_cu_result cuModuleLoadDataEx(moe_cu_module *module,
                                                  const void *image,
                                                  unsigned numOptions,
                                                  int *options, void **values) {
+  if (moe_cu_result result = injected("cuModuleLoadDataEx"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -279,7 +325,13 @@ MOE_CUDA_EXPORT moe_cu_result cuModuleLoadDataEx(moe_cu_module *module,
   // A cubin: there is no hardware here that would take it.
   if (std::memcmp(text, "\177ELF", 4) == 0)
     return MOE_CU_NO_BINARY_FOR_GPU;
-  std::string error;
+  std::string error, replacement;
+  const char *path = std::getenv("MOE_EMULATOR_PTX");
+  if (path && *path) {
+    if (!readReplacement(path, replacement))
+      return 301; // CUDA_ERROR_FILE_NOT_FOUND
+    text = replacement.c_str();
+  }
   auto made = std::make_unique<CUmod_st>();
   made->ordinal = current.back();
   made->program = parseProgram(text, std::strlen(text), error);
@@ -333,6 +385,8 @@ MOE_CUDA_EXPORT moe_cu_result cuModuleUnload(moe_cu_module module) {
 MOE_CUDA_EXPORT moe_cu_result cuModuleGetFunction(moe_cu_function *function,
                                                   moe_cu_module module,
                                                   const char *name) {
+  if (moe_cu_result result = injected("cuModuleGetFunction"))
+    return result;
   const Kernel *kernel = module->program->find(name);
   if (!kernel)
     return MOE_CU_NOT_FOUND;
@@ -406,6 +460,8 @@ static moe_cu_result submit(moe_cu_stream stream,
 MOE_CUDA_EXPORT moe_cu_result
 cuLaunchKernelEx(const moe_cu_launch_config *config, moe_cu_function function,
                  void **arguments, void **extra) {
+  if (moe_cu_result result = injected("cuLaunchKernelEx"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -483,6 +539,8 @@ MOE_CUDA_EXPORT moe_cu_result cuTensorMapEncodeTiled(
     const uint64_t *extents, const uint64_t *strides, const uint32_t *box,
     const uint32_t *elementStrides, int interleave, int swizzle, int promotion,
     int fill) {
+  if (moe_cu_result result = injected("cuTensorMapEncodeTiled"))
+    return result;
   std::string error;
   EncodeStatus status = encodeTensorMap(
       map, unsigned(type), rank, reinterpret_cast<uintptr_t>(address), extents,
@@ -500,6 +558,8 @@ MOE_CUDA_EXPORT moe_cu_result cuTensorMapEncodeTiled(
 
 MOE_CUDA_EXPORT moe_cu_result cuMemAlloc_v2(moe_cu_pointer *pointer,
                                             size_t size) {
+  if (moe_cu_result result = injected("cuMemAlloc"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -533,6 +593,8 @@ MOE_CUDA_EXPORT moe_cu_result cuMemGetInfo_v2(size_t *free, size_t *total) {
 }
 MOE_CUDA_EXPORT moe_cu_result cuMemHostAlloc(void **memory, size_t size,
                                              unsigned) {
+  if (moe_cu_result result = injected("cuMemHostAlloc"))
+    return result;
   *memory = std::malloc(size ? size : 1);
   return *memory ? MOE_CU_SUCCESS : MOE_CU_OUT_OF_MEMORY;
 }
@@ -554,6 +616,8 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyHtoDAsync_v2(moe_cu_pointer to,
                                                    const void *from,
                                                    size_t size,
                                                    moe_cu_stream stream) {
+  if (moe_cu_result result = injected("cuMemcpyHtoDAsync"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -572,6 +636,8 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoHAsync_v2(void *to,
                                                    moe_cu_pointer from,
                                                    size_t size,
                                                    moe_cu_stream stream) {
+  if (moe_cu_result result = injected("cuMemcpyDtoHAsync"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -616,6 +682,8 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoH_v2(void *to, moe_cu_pointer from,
 MOE_CUDA_EXPORT moe_cu_result cuMemsetD8Async(moe_cu_pointer to,
                                               unsigned char value, size_t count,
                                               moe_cu_stream stream) {
+  if (moe_cu_result result = injected("cuMemsetD8Async"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -652,6 +720,8 @@ MOE_CUDA_EXPORT moe_cu_result cuPointerGetAttribute(void *value, int attribute,
 //===----------------------------------------------------------------------===//
 
 MOE_CUDA_EXPORT moe_cu_result cuStreamCreate(moe_cu_stream *stream, unsigned) {
+  if (moe_cu_result result = injected("cuStreamCreate"))
+    return result;
   Device *device = nullptr;
   if (moe_cu_result result = enter(device))
     return result;
@@ -665,6 +735,8 @@ MOE_CUDA_EXPORT moe_cu_result cuStreamDestroy_v2(moe_cu_stream stream) {
   return MOE_CU_SUCCESS;
 }
 MOE_CUDA_EXPORT moe_cu_result cuStreamSynchronize(moe_cu_stream stream) {
+  if (moe_cu_result result = injected("cuStreamSynchronize"))
+    return result;
   if (stream && stream->isCapturing)
     return 901;
   if (stream)
