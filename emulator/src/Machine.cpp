@@ -76,7 +76,7 @@ uint64_t *Warp::row(const Operand &o) {
       value = v.address;
   }
   // An instruction has few operands; their rows must not be the same one.
-  Row &row = symbols[nextSymbol++ % 4];
+  Row &row = symbols[nextSymbol++ % 16];
   for (uint64_t &lane : row.lane)
     lane = value;
   return row.lane;
@@ -93,11 +93,9 @@ Step Warp::fault(const Instruction &at, const std::string &text, int lane) {
   if (lane >= 0)
     r += ", lane " + std::to_string(lane);
   r += ", line " + std::to_string(at.line) + ": " + text;
-  if (at.line && at.line <= launch.program->lines.size()) {
-    std::string text = launch.program->lines[at.line - 1];
-    text.erase(0, text.find_first_not_of(" \t"));
-    r += "\n    " + text;
-  }
+  std::string source = launch.program->line(at.line);
+  if (!source.empty())
+    r += "\n    " + source;
   return Step::Fault;
 }
 
@@ -206,6 +204,20 @@ void Warp::addresses(const Instruction &at, unsigned which, uint32_t,
 // Blocks
 //===----------------------------------------------------------------------===//
 
+std::string Program::line(uint32_t number) const {
+  if (number == 0 || number > lineStarts.size())
+    return "";
+  size_t start = lineStarts[number - 1], end = number < lineStarts.size()
+                                                   ? lineStarts[number] - 1
+                                                   : text.size();
+  while (start < end && (text[start] == ' ' || text[start] == '\t'))
+    ++start;
+  while (end > start && (text[end - 1] == '\r' || text[end - 1] == ' '))
+    --end;
+  return end - start > 200 ? text.substr(start, 200) + "..."
+                           : text.substr(start, end - start);
+}
+
 bool Block::fault(uint32_t line, const std::string &text) {
   if (report.empty()) {
     Instruction at;
@@ -219,17 +231,19 @@ bool Block::fault(uint32_t line, const std::string &text) {
 
 std::string Block::describeWarps() const {
   std::string text;
+  size_t count = 0;
   for (const auto &warp : warps)
     for (const Group &group : warp->groups) {
-      const Instruction &at = launch->kernel->code[group.pc];
-      std::string line = at.line <= launch->program->lines.size()
-                             ? launch->program->lines[at.line - 1]
-                             : "";
-      line.erase(0, line.find_first_not_of(" \t"));
+      if (++count > 64)
+        continue;
+      bool isEnd = group.pc >= launch->kernel->code.size();
+      uint32_t line = isEnd ? 0 : launch->kernel->code[group.pc].line;
       text += "\n    warp " + std::to_string(warp->number) + ", lanes " +
-              hex(group.mask) + ", line " + std::to_string(at.line) + ": " +
-              line;
+              hex(group.mask) + ", line " + std::to_string(line) + ": " +
+              launch->program->line(line);
     }
+  if (count > 64)
+    text += "\n    and " + std::to_string(count - 64) + " more";
   if (asyncUnit)
     text += asyncUnit->describe();
   return text;

@@ -116,7 +116,10 @@ struct Program {
   std::vector<Variable> variables;
   std::vector<std::unique_ptr<Kernel>> kernels;
   std::vector<std::unique_ptr<Row>> constants; // never move
-  std::vector<std::string> lines;
+  std::string text;
+  std::vector<uint32_t> lineStarts;
+  /// Line `number` (from 1) as reports show it.
+  std::string line(uint32_t number) const;
   Kernel *find(const std::string &name) const;
 };
 
@@ -272,11 +275,13 @@ public:
   bool yield = false;
   uint32_t current = 0; // number of the group that runs
   Allocation *recent = nullptr;
-  Row symbols[4];
+  Row symbols[16];
   unsigned nextSymbol = 0;
   // Named barrier that this warp waits at.
   int waitingAt = -1;
   uint64_t waitingGeneration = 0;
+  bool barrierAll = false, barrierAny = false; // what bar.red found
+  uint32_t barrierCount = 0;
   /// What the asynchronous instructions keep for this warp, made on first use.
   std::shared_ptr<void> unit;
   /// For every register whether a wgmma in flight owns it; null: none does.
@@ -341,8 +346,6 @@ public:
     uint32_t arrived = 0, expected = 0, predicateCount = 0;
     bool all = true, any = false;
     uint64_t generation = 0;
-    uint32_t resultCount = 0;
-    bool resultAll = false, resultAny = false;
   } barriers[16];
   /// Made on first use.
   std::unique_ptr<BlockUnit> asyncUnit;

@@ -7,9 +7,10 @@
 
 using namespace moe::emu;
 
-static constexpr size_t kMaxText = 64u << 20, kMaxRegisters = 1u << 16,
-                        kMaxInstructions = 1u << 20;
-static constexpr uint64_t kMaxVariable = 1u << 28;
+// Limits of a program, far above what compilers write.
+static constexpr size_t kMaxText = 32u << 20, kMaxRegisters = 1u << 16,
+                        kMaxInstructions = 1u << 20, kMaxOperands = 1024;
+static constexpr uint64_t kMaxVariable = 1u << 28, kMaxInitial = 64u << 20;
 
 static std::unordered_map<std::string, Decode> &opcodes() {
   static std::unordered_map<std::string, Decode> table;
@@ -121,17 +122,39 @@ private:
   Token token;
   std::unique_ptr<Program> program;
   Kernel *kernel = nullptr;
-  std::unordered_map<std::string, Operand> names; // of the kernel
+  /// A name of the kernel; `%r<count>` declares as many numbered ones.
+  struct Name {
+    Operand operand;
+    uint64_t count = 0; // 0: the name itself
+    uint32_t depth = 0; // braces around it
+  };
+  bool declare(const std::string &name, const Name &value);
+  const Name *lookUp(const std::string &name, uint64_t &number) const;
+
+  std::unordered_map<std::string, Name> names, ranges;
+  /// What declarations in inner braces have hidden, to be undone.
+  struct Hidden {
+    bool isRange;
+    std::string name;
+    Name before;
+    bool wasThere;
+  };
+  std::vector<Hidden> hidden;
+  std::vector<size_t> scopes; // sizes of `hidden` at the braces
   std::unordered_map<std::string, uint32_t> variables;
   std::unordered_map<std::string, uint32_t> labels;
   struct LabelUse {
     uint32_t instruction;
     std::string name;
-    uint32_t line;
+    uint32_t line, block;
   };
   std::vector<LabelUse> labelUses;
+  /// Labels are local to their braces: `name` in block 5 is "name 5".
+  std::vector<uint32_t> blockParents;
+  uint32_t currentBlock = 0;
   std::unordered_map<uint64_t, uint32_t> constants;
-  std::vector<std::unordered_map<std::string, Operand>> scopes;
+  size_t numInstructions = 0;
+  uint64_t initialBytes = 0;
 };
 } // namespace
 
@@ -250,16 +273,14 @@ bool Parser::skipTo(const char *text) {
 
 std::unique_ptr<Program> Parser::run() {
   if (size_t(end - at) > kMaxText) {
-    error = "line 1: the text is longer than 64 MiB";
+    error = "line 1: the text is longer than 32 MiB";
     return nullptr;
   }
-  for (const char *p = at, *start = at;; ++p)
-    if (p == end || *p == '\n') {
-      program->lines.emplace_back(start, p);
-      if (p == end)
-        break;
-      start = p + 1;
-    }
+  program->text.assign(at, end);
+  program->lineStarts.push_back(0);
+  for (const char *p = at; p < end; ++p)
+    if (*p == '\n')
+      program->lineStarts.push_back(uint32_t(p - at) + 1);
   if (!next())
     return nullptr;
   while (token.kind != Token::End)
@@ -281,8 +302,10 @@ bool Parser::directive() {
     if (!number(major))
       return false;
     program->version = unsigned(major) * 10;
-    if (token.kind == Token::Word && token.text.size() == 2)
-      program->version += unsigned(token.text[1] - '0');
+    if (major > 99 || token.kind != Token::Word || token.text.size() != 2 ||
+        token.text[0] != '.' || token.text[1] < '0' || token.text[1] > '9')
+      return fail("no such version");
+    program->version += unsigned(token.text[1] - '0');
     return next();
   }
   if (is(".target")) {
@@ -308,11 +331,15 @@ bool Parser::directive() {
       return false;
     return bits == 64 || fail("only 64-bit addresses are emulated");
   }
-  if (is(".file"))
-    while (!is(".visible") && !is(".entry") && !is(".section") &&
-           token.kind != Token::End && token.line == line)
+  if (is(".file")) {
+    uint32_t here = token.line;
+    while (token.kind != Token::End && token.line == here)
       if (!next())
         return false;
+    return true;
+  }
+  if (is(".section")) // debug information
+    return skipTo("{") && skipTo("}");
   if (is(".visible") || is(".weak") || is(".common") || is(".internal"))
     return next();
   bool isExternal = is(".extern");
@@ -369,8 +396,10 @@ bool Parser::variable(Space space, bool isExternal, Kernel *owner) {
     if (!expect("]"))
       return false;
   }
-  if (count > kMaxVariable / type.bytes())
+  if (type.bytes() && count > kMaxVariable / type.bytes())
     return fail("'" + v.name + "' is too large");
+  if (type.bytes() == 0 || type.bits == 128)
+    return fail("a variable of this type is not emulated");
   v.size = count * type.bytes();
   if (v.alignment < type.bytes())
     v.alignment = type.bytes();
@@ -382,7 +411,7 @@ bool Parser::variable(Space space, bool isExternal, Kernel *owner) {
     bool braced = is("{");
     if (braced && !next())
       return false;
-    while (!is("}") && !is(";")) {
+    while (!is("}")) {
       bool negative = is("-");
       if (negative && !next())
         return false;
@@ -395,12 +424,16 @@ bool Parser::variable(Space space, bool isExternal, Kernel *owner) {
         return fail("'" + v.name + "' has more values than places");
       if (!next())
         return false;
-      if (is(",") && !next())
+      if (!braced)
+        break;
+      if (!is("}") && !expect(","))
         return false;
     }
     if (braced && !expect("}"))
       return false;
-    v.initial.resize(v.size);
+    initialBytes += v.initial.size();
+    if (initialBytes > kMaxInitial)
+      return fail("the initial values are larger than 64 MiB");
   }
   if (!expect(";"))
     return false;
@@ -409,7 +442,7 @@ bool Parser::variable(Space space, bool isExternal, Kernel *owner) {
   symbol.kind = Operand::Symbol;
   symbol.index = index;
   if (owner) {
-    if (!names.emplace(v.name, symbol).second)
+    if (!declare(v.name, {symbol, 0, uint32_t(scopes.size())}))
       return fail("'" + v.name + "' is declared twice");
     if (space == Space::Local) {
       uint64_t offset =
@@ -436,8 +469,12 @@ bool Parser::entry() {
     return fail("kernel '" + kernel->name + "' is declared twice");
   program->kernels.push_back(std::move(made));
   names.clear();
+  ranges.clear();
+  hidden.clear();
   labels.clear();
   labelUses.clear();
+  blockParents.assign(1, 0);
+  currentBlock = 0;
   constants.clear();
   scopes.clear();
   if (!next())
@@ -470,7 +507,8 @@ bool Parser::entry() {
           }
           continue;
         }
-        if (!parseType(token.text.substr(1), type))
+        if (!parseType(token.text.substr(1), type) || type.kind == Kind::Pred ||
+            type.bits == 128)
           return fail("'" + token.text + "' is not understood in a parameter");
         hasType = true;
         if (!next())
@@ -501,9 +539,10 @@ bool Parser::entry() {
       symbol.kind = Operand::Symbol;
       // Parameters count from the end, so that they are no variables.
       symbol.index = ~uint32_t(kernel->params.size());
-      names[p.name] = symbol;
+      if (!declare(p.name, {symbol, 0, 0}))
+        return fail("'" + p.name + "' is declared twice");
       kernel->params.push_back(p);
-      if (is(",") && !next())
+      if (!is(")") && !expect(","))
         return false;
     }
     if (!next())
@@ -524,7 +563,9 @@ bool Parser::entry() {
       uint64_t value = 0;
       if (!number(value))
         return false;
-      if (place && i < 3) {
+      if (value > 0xffffffff || i > 2 || (place && value == 0))
+        return fail("no such number of threads or blocks");
+      if (place) {
         place[i] = uint32_t(value);
         for (unsigned j = i + 1; j < 3; ++j)
           place[j] = 1;
@@ -548,7 +589,9 @@ bool Parser::body() {
     if (is("{")) {
       if (++depth > 64)
         return fail("blocks nest too deeply");
-      scopes.push_back(names);
+      scopes.push_back(hidden.size());
+      blockParents.push_back(currentBlock);
+      currentBlock = uint32_t(blockParents.size() - 1);
       if (!next())
         return false;
       continue;
@@ -556,8 +599,16 @@ bool Parser::body() {
     if (is("}")) {
       --depth;
       if (!scopes.empty()) {
-        names = std::move(scopes.back());
+        for (; hidden.size() > scopes.back(); hidden.pop_back()) {
+          Hidden &h = hidden.back();
+          auto &table = h.isRange ? ranges : names;
+          if (h.wasThere)
+            table[h.name] = h.before;
+          else
+            table.erase(h.name);
+        }
         scopes.pop_back();
+        currentBlock = blockParents[currentBlock];
       }
       if (!next())
         return false;
@@ -567,6 +618,44 @@ bool Parser::body() {
       return false;
   }
   return finishKernel();
+}
+
+bool Parser::declare(const std::string &name, const Name &value) {
+  auto &table = value.count ? ranges : names;
+  auto found = table.find(name);
+  bool isThere = found != table.end();
+  if (isThere && found->second.depth == value.depth)
+    return false;
+  if (!scopes.empty())
+    hidden.push_back(
+        {value.count != 0, name, isThere ? found->second : Name(), isThere});
+  table[name] = value;
+  return true;
+}
+
+/// The innermost declaration of a name, and which of the numbered ones it is.
+const Parser::Name *Parser::lookUp(const std::string &name,
+                                   uint64_t &number) const {
+  number = 0;
+  auto found = names.find(name);
+  const Name *best = found == names.end() ? nullptr : &found->second;
+  size_t digits = name.size();
+  uint64_t value = 0, scale = 1;
+  while (digits > 1 && name[digits - 1] >= '0' && name[digits - 1] <= '9' &&
+         name.size() - digits < 6) {
+    --digits;
+    value += scale * uint64_t(name[digits] - '0');
+    scale *= 10;
+    if (name[digits] == '0' && digits + 1 < name.size())
+      continue; // %r01 is not %r1
+    auto range = ranges.find(name.substr(0, digits));
+    if (range != ranges.end() && value < range->second.count &&
+        (!best || range->second.depth > best->depth)) {
+      best = &range->second;
+      number = value;
+    }
+  }
+  return best;
 }
 
 bool Parser::registers() {
@@ -588,16 +677,20 @@ bool Parser::registers() {
     bool many = is("<");
     if (many && (!next() || !number(count) || !expect(">")))
       return false;
+    if (count == 0)
+      return fail("no registers are declared");
     uint32_t &total =
         isPredicate ? kernel->numPredicates : kernel->numRegisters;
     if (count > kMaxRegisters || total + count > kMaxRegisters)
       return fail("too many registers");
-    for (uint64_t i = 0; i < count; ++i) {
-      Operand o;
-      o.kind = isPredicate ? Operand::Pred : Operand::Reg;
-      o.index = total++;
-      names[many ? name + std::to_string(i) : name] = o;
-    }
+    Name value;
+    value.operand.kind = isPredicate ? Operand::Pred : Operand::Reg;
+    value.operand.index = total;
+    value.count = many ? count : 0;
+    value.depth = uint32_t(scopes.size());
+    if (!declare(name, value))
+      return fail("'" + name + "' is declared twice");
+    total += uint32_t(count);
     if (!is(","))
       break;
     if (!next())
@@ -630,7 +723,8 @@ bool Parser::statement() {
     while (p < end && (*p == ' ' || *p == '\t'))
       ++p;
     if (p < end && *p == ':' && !(p + 1 < end && p[1] == ':')) {
-      if (!labels.emplace(token.text, uint32_t(kernel->code.size())).second)
+      std::string name = token.text + " " + std::to_string(currentBlock);
+      if (!labels.emplace(name, uint32_t(kernel->code.size())).second)
         return fail("label '" + token.text + "' is declared twice");
       return next() && next();
     }
@@ -688,9 +782,10 @@ static int specialNumber(const std::string &name) {
 }
 
 bool Parser::namedOperand(const std::string &name, Operand &out) {
-  auto found = names.find(name);
-  if (found != names.end()) {
-    out = found->second;
+  uint64_t which = 0;
+  if (const Name *found = lookUp(name, which)) {
+    out = found->operand;
+    out.index += uint32_t(which);
     return true;
   }
   int special = specialNumber(name);
@@ -708,7 +803,8 @@ bool Parser::namedOperand(const std::string &name, Operand &out) {
   if (name[0] == '%')
     return fail("no register '" + name + "'");
   out.kind = Operand::Label;
-  labelUses.push_back({uint32_t(kernel->code.size()), name, token.line});
+  labelUses.push_back(
+      {uint32_t(kernel->code.size()), name, token.line, currentBlock});
   return true;
 }
 
@@ -738,7 +834,8 @@ bool Parser::address(Address &result) {
     uint64_t value = 0;
     if (!number(value))
       return false;
-    result.offset += minus ? -int64_t(value) : int64_t(value);
+    uint64_t sum = uint64_t(result.offset);
+    result.offset = int64_t(minus ? sum - value : sum + value);
   }
   return true;
 }
@@ -758,9 +855,11 @@ bool Parser::operand(std::vector<Operand> &out, uint64_t &count, Type type) {
         return false;
       if (++count > 512)
         return fail("a vector is too long");
-      if (is(",") && !next())
+      if (!is("}") && !expect(","))
         return false;
     }
+    if (count == 0)
+      return fail("a vector is empty");
     return next();
   }
   if (is("!")) {
@@ -809,7 +908,7 @@ static std::vector<std::string> splitName(const std::string &text) {
 }
 
 bool Parser::instruction() {
-  if (kernel->code.size() >= kMaxInstructions)
+  if (++numInstructions > kMaxInstructions)
     return fail("too many instructions");
   Instruction i;
   i.line = token.line;
@@ -868,8 +967,14 @@ bool Parser::instruction() {
       uint64_t count = 0;
       std::vector<Operand> &out = first ? i.dst : i.src;
       // The type of an immediate: of the sources.
-      if (!operand(out, count, i.type2.bits ? i.type2 : i.type))
+      Type type = i.type2.bits ? i.type2 : i.type;
+      // What mad.wide adds is twice as wide.
+      if (i.src.size() == 2 && i.name.size() > 1 && i.name[1] == "wide")
+        type = Type();
+      if (!operand(out, count, type))
         return false;
+      if (i.dst.size() + i.src.size() > kMaxOperands)
+        return fail("too many operands");
       if (first && is("|")) {
         if (!next() || !operand(i.dst, count, Type()))
           return false;
@@ -878,9 +983,12 @@ bool Parser::instruction() {
       }
     }
     first = false;
-    if (is(","))
-      if (!next())
+    if (!is(";")) {
+      if (!expect(","))
         return false;
+      if (is(";"))
+        return fail("an operand is missing");
+    }
   }
   DecodeContext context = {program.get(), kernel, nullptr};
   std::string why;
@@ -901,7 +1009,12 @@ bool Parser::instruction() {
 
 bool Parser::finishKernel() {
   for (const LabelUse &use : labelUses) {
-    auto found = labels.find(use.name);
+    auto found = labels.end();
+    for (uint32_t block = use.block;; block = blockParents[block]) {
+      found = labels.find(use.name + " " + std::to_string(block));
+      if (block == 0 || found != labels.end())
+        break;
+    }
     if (found == labels.end())
       return fail("no label '" + use.name + "'", use.line);
     Instruction &i = kernel->code[use.instruction];
@@ -915,7 +1028,7 @@ bool Parser::finishKernel() {
     if (o.kind == Operand::Reg && o.index >= 0xffff0000u)
       o.index = kernel->numRegisters + (o.index - 0xffff0000u);
   };
-  uint32_t shared = kSharedBase;
+  uint64_t shared = kSharedBase;
   auto useSymbol = [&](const Operand &o) {
     if (o.kind != Operand::Symbol || o.index >= program->variables.size())
       return;
@@ -929,9 +1042,10 @@ bool Parser::finishKernel() {
         kernel->sharedAlignment = uint32_t(v.alignment);
       return;
     }
-    shared = uint32_t((shared + v.alignment - 1) & ~(v.alignment - 1));
-    kernel->sharedOffsets[o.index] = shared;
-    shared += uint32_t(v.size);
+    shared = (shared + v.alignment - 1) & ~(v.alignment - 1);
+    kernel->sharedOffsets[o.index] = uint32_t(shared);
+    if (shared <= kMaxVariable)
+      shared += v.size;
   };
   for (Instruction &i : kernel->code) {
     place(i.guard);
@@ -947,10 +1061,10 @@ bool Parser::finishKernel() {
     if (shared > (1u << 20))
       return fail("too much shared memory", i.line);
   }
-  kernel->staticShared = shared - kSharedBase;
+  kernel->staticShared = uint32_t(shared) - kSharedBase;
   // The dynamic part begins behind the static one.
-  uint32_t dynamic =
-      (shared + kernel->sharedAlignment - 1) & ~(kernel->sharedAlignment - 1);
+  uint32_t dynamic = (uint32_t(shared) + kernel->sharedAlignment - 1) &
+                     ~(kernel->sharedAlignment - 1);
   for (auto &[index, offset] : kernel->sharedOffsets)
     if (program->variables[index].isExternal)
       offset = dynamic;

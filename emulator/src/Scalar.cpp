@@ -239,7 +239,7 @@ struct FSqrt {
   template <class T> static T run(T a) { return std::sqrt(a); }
 };
 struct FRsqrt {
-  template <class T> static T run(T a) { return T(1) / std::sqrt(a); }
+  template <class T> static T run(T a) { return T(1.0 / std::sqrt(double(a))); }
 };
 struct FRcp {
   template <class T> static T run(T a) { return T(1) / a; }
@@ -332,6 +332,15 @@ static uint16_t doubleToNarrow(Kind kind, double value) {
   }
   return kind == Kind::BF ? floatToBfloat(near) : floatToHalf(near);
 }
+/// a * b + c of 16-bit floats. The product is exact; where the sum is not, its
+/// last bit is made odd, so that the rounding that follows is right.
+static double fmaToOdd(double a, double b, double c) {
+  double p = a * b, s = p + c, t = s - p, rest = (p - (s - t)) + (c - t);
+  uint64_t bits = put(s);
+  if (s - s != 0 || rest == 0 || (bits & 1))
+    return s;
+  return get<double>((rest > 0) == (s > 0) ? bits + 1 : bits - 1);
+}
 enum class NarrowOp : uint32_t {
   Add,
   Sub,
@@ -374,7 +383,7 @@ static Step executeNarrow(Warp &w, const Instruction &i, uint32_t mask) {
         out = doubleToNarrow(kind, x[0] * x[1]);
         break;
       case NarrowOp::Fma:
-        out = doubleToNarrow(kind, std::fma(x[0], x[1], x[2]));
+        out = doubleToNarrow(kind, fmaToOdd(x[0], x[1], x[2]));
         break;
       case NarrowOp::Min:
         out = doubleToNarrow(kind, FMin::run(x[0], x[1]));
@@ -410,6 +419,66 @@ static Step executeNarrow(Warp &w, const Instruction &i, uint32_t mask) {
   return Step::Next;
 }
 
+/// s + rest, which no f64 holds, rounded to f32: 1 to zero, 2 down, 3 up. The
+/// rest is less than half an ulp of s, so it matters only where s is an f32.
+static float roundDirected(double s, double rest, unsigned mode) {
+  float near = float(s);
+  if (near != near || std::isinf(s))
+    return near;
+  double off = double(near) - s; // exact: they are close
+  bool tooHigh = off > 0 || (off == 0 && rest < 0),
+       exact = off == 0 && rest == 0;
+  bool isNegative = s < 0 || (s == 0 && rest < 0);
+  bool wantLower = mode == 2 || (mode == 1 && !isNegative);
+  if (std::isinf(near))
+    tooHigh = near > 0;
+  if (exact || tooHigh != wantLower)
+    return near;
+  return std::nextafter(near, wantLower ? -INFINITY : INFINITY);
+}
+/// a * b + c for f32; the product is exact in f64, and two f64 hold the sum.
+static float fmaDirected(float a, float b, float c, unsigned mode) {
+  double p = double(a) * double(b), z = c, s = p + z;
+  if (s == 0 && mode == 2 && std::signbit(p) != std::signbit(z))
+    return -0.0f; // x - x is -0 when rounding down
+  double t = s - p, rest = (p - (s - t)) + (z - t);
+  return roundDirected(s, s - s == 0 ? rest : 0, mode);
+}
+enum : uint32_t { SumOf, DifferenceOf, ProductOf, FmaOf };
+/// add, sub, mul and fma of f32 with .rz, .rm or .rp.
+static Step executeDirected(Warp &w, const Instruction &i, uint32_t mask) {
+  uint64_t *d = w.row(i.dst[0]);
+  const uint64_t *src[3] = {};
+  for (size_t n = 0; n < i.src.size(); ++n)
+    src[n] = w.row(i.src[n]);
+  uint32_t flags = i.extra[0];
+  unsigned mode = i.extra[2];
+  forLanes(mask, [&](unsigned l) {
+    float x[3] = {};
+    for (size_t n = 0; n < i.src.size(); ++n) {
+      x[n] = get<float>(src[n][l]);
+      if (flags & Ftz)
+        x[n] = flush(x[n]);
+    }
+    float r;
+    switch (i.extra[1]) {
+    case SumOf:
+      r = fmaDirected(x[0], 1, x[1], mode);
+      break;
+    case DifferenceOf:
+      r = fmaDirected(x[0], 1, -x[1], mode);
+      break;
+    case ProductOf:
+      r = roundDirected(double(x[0]) * double(x[1]), 0, mode);
+      break;
+    default:
+      r = fmaDirected(x[0], x[1], x[2], mode);
+    }
+    d[l] = put(finishFloat(r, flags));
+  });
+  return Step::Next;
+}
+
 static bool isNarrow(const Type &t) {
   return t.bits == 16 && (t.kind == Kind::F || t.kind == Kind::BF);
 }
@@ -417,6 +486,23 @@ static bool isFloat(const Type &t) {
   return t.kind == Kind::F || t.kind == Kind::BF;
 }
 
+/// 1 for .rz, 2 for .rm, 3 for .rp, else 0.
+static unsigned roundingOf(const Instruction &i) {
+  return has(i, "rz") ? 1 : has(i, "rm") ? 2 : has(i, "rp") ? 3 : 0;
+}
+/// Takes sums and products of f32 with a directed rounding.
+static bool decodeDirected(Instruction &i) {
+  i.extra[2] = roundingOf(i);
+  if (!i.extra[2] || !(i.type == Type{Kind::F, 32, 1}))
+    return false;
+  i.extra[0] = (has(i, "ftz") ? Ftz : 0) | (has(i, "sat") ? Saturate : 0);
+  i.extra[1] = i.name[0] == "add"   ? SumOf
+               : i.name[0] == "sub" ? DifferenceOf
+               : i.name[0] == "mul" ? ProductOf
+                                    : FmaOf;
+  i.execute = executeDirected;
+  return true;
+}
 /// Reads .ftz, .sat, .rn and their like; other roundings are refused.
 static bool floatFlags(const DecodeContext &c, Instruction &i) {
   i.extra[0] = (has(i, "ftz") ? Ftz : 0) | (has(i, "sat") ? Saturate : 0) |
@@ -442,7 +528,11 @@ static bool decodeArithmetic(const DecodeContext &c, Instruction &i) {
   if (!checkCounts(c, i, 1, 2) || !checkRows(c, i))
     return false;
   if (isFloat(i.type)) {
-    if (!checkModifiers(c, i, {"rn", "ftz", "sat"}) || !floatFlags(c, i))
+    if (!checkModifiers(c, i, {"rn", "rz", "rm", "rp", "ftz", "sat"}))
+      return false;
+    if (decodeDirected(i))
+      return true;
+    if (!floatFlags(c, i))
       return false;
     if (isNarrow(i.type)) {
       if (i.extra[0] & Saturate)
@@ -480,10 +570,17 @@ static bool decodeMad(const DecodeContext &c, Instruction &i) {
     return false;
   if (isFloat(i.type)) {
     // mad.rn.f32 is fma on all our targets.
-    if (!checkModifiers(c, i, {"rn", "ftz", "sat", "relu"}) ||
-        !floatFlags(c, i))
+    if (!checkModifiers(c, i, {"rn", "rz", "rm", "rp", "ftz", "sat", "relu"}))
+      return false;
+    if (has(i, "relu") && !isNarrow(i.type))
+      return c.fail("modifier .relu is only for 16-bit floats");
+    if (decodeDirected(i))
+      return true;
+    if (!floatFlags(c, i))
       return false;
     if (isNarrow(i.type)) {
+      if (i.extra[0] & Saturate)
+        return c.fail("saturation of 16-bit floats is not emulated");
       i.extra[1] = uint32_t(NarrowOp::Fma);
       i.execute = executeNarrow;
     } else {
@@ -799,8 +896,7 @@ static bool decodeSetp(const DecodeContext &c, Instruction &i) {
       i.dst.size() > 2)
     return c.fail("has a wrong number of operands");
   for (unsigned n = 0; n < 2; ++n)
-    if (i.src[n].kind == Operand::Pred || i.src[n].kind == Operand::Label ||
-        i.src[n].kind == Operand::Sink)
+    if (i.src[n].kind != Operand::Reg && i.src[n].kind != Operand::Const)
       return c.fail("compares what is no number");
   if (i.extra[2] && !isPredicate(i.src[2]))
     return c.fail("combines with what is no predicate");
@@ -827,8 +923,11 @@ static Step executeSelp(Warp &w, const Instruction &i, uint32_t mask) {
 static bool decodeSelp(const DecodeContext &c, Instruction &i) {
   if (!checkCounts(c, i, 1, 3) || !checkModifiers(c, i, {}))
     return false;
+  auto isRow = [](const Operand &o) {
+    return o.kind == Operand::Reg || o.kind == Operand::Const;
+  };
   if (i.dst[0].kind != Operand::Reg || !isPredicate(i.src[2]) ||
-      i.src[0].kind == Operand::Pred || i.src[1].kind == Operand::Pred)
+      !isRow(i.src[0]) || !isRow(i.src[1]))
     return c.fail("has operands of a wrong kind");
   i.execute = executeSelp;
   return true;
@@ -885,13 +984,16 @@ static bool decodeMov(const DecodeContext &c, Instruction &i) {
   if (i.type.kind == Kind::Pred)
     return decodePredicate(c, i, 4, 1);
   if (i.src.size() > 1 && i.dst.size() == 1) {
-    if (i.type.bits % i.src.size() || i.src.size() > 4 || !checkRows(c, i))
+    if (i.type.bits < 16 || i.type.bits > 64 || i.type.bits % i.src.size() ||
+        i.src.size() > 4 || !checkRows(c, i))
       return c.fail("cannot pack this");
     i.execute = executePack;
     return true;
   }
   if (i.dst.size() > 1 && i.src.size() == 1) {
-    if (i.type.bits % i.dst.size() || i.dst.size() > 4)
+    if (i.type.bits < 16 || i.type.bits > 64 || i.type.bits % i.dst.size() ||
+        i.dst.size() > 4 ||
+        (i.src[0].kind != Operand::Reg && i.src[0].kind != Operand::Const))
       return c.fail("cannot unpack this");
     for (const Operand &o : i.dst)
       if (o.kind != Operand::Reg && o.kind != Operand::Sink)
@@ -920,10 +1022,10 @@ static double roundTo(double x, unsigned mode) {
     return std::ceil(x);
   }
 }
-static uint64_t toInteger(double x, const Type &to) {
-  // NaN becomes 0 or, for 64 bits and below, what the ISA says: 0.
+static uint64_t toInteger(double x, const Type &to, bool fromDouble) {
+  // PTX ISA, "cvt": 0 for narrow sources and results, else the highest bit.
   if (x != x)
-    return 0;
+    return fromDouble || to.bits == 64 ? uint64_t(1) << (to.bits - 1) : 0;
   if (to.kind == Kind::S) {
     double high = std::ldexp(1.0, to.bits - 1);
     if (x >= high)
@@ -948,6 +1050,22 @@ static float narrowDouble(double x, unsigned mode) {
   if (tooHigh == wantLower)
     near = std::nextafter(near, wantLower ? -INFINITY : INFINITY);
   return near;
+}
+template <class T> static T narrowTo(long double x, unsigned mode) {
+  T near = T(x);
+  bool tooHigh = (long double)(near) > x,
+       wantLower = mode == 2 || (mode == 1 && x > 0);
+  if (mode && (long double)(near) != x && tooHigh == wantLower)
+    near = std::nextafter(near, wantLower ? -T(INFINITY) : T(INFINITY));
+  return near;
+}
+static double roundToOdd(long double x) {
+  double near = double(x);
+  uint64_t bits = put(near);
+  if ((long double)(near) == x || (bits & 1))
+    return near;
+  return get<double>(std::fabs((long double)(near)) < std::fabs(x) ? bits + 1
+                                                                   : bits - 1);
 }
 /// A float to bf16 or f16 in a direction.
 static uint16_t narrowFloat(Kind kind, double x, unsigned mode) {
@@ -1015,22 +1133,13 @@ static Step executeCvt(Warp &w, const Instruction &i, uint32_t mask) {
     double x;
     if (!isFloat(from)) {
       if (from.bits == 64) {
-        // 64-bit integers are rounded once, straight to the type.
-        int64_t s = int64_t(bits);
-        if (to.bits == 32) {
-          float f;
-          int saved = fegetround();
-          static const int modes[] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD,
-                                      FE_UPWARD};
-          fesetround(modes[mode]);
-          volatile int64_t vs = s;
-          volatile uint64_t vu = bits;
-          f = from.kind == Kind::S ? float(vs) : float(vu);
-          fesetround(saved);
-          d[l] = put(f);
-          return;
-        }
-        x = from.kind == Kind::S ? double(s) : double(bits);
+        // Rounded once, straight to the type: a long double holds it.
+        long double wide = from.kind == Kind::S ? (long double)(int64_t(bits))
+                                                : (long double)(bits);
+        d[l] = to.bits == 64   ? put(narrowTo<double>(wide, mode))
+               : to.bits == 32 ? put(narrowTo<float>(wide, mode))
+                               : narrowFloat(to.kind, roundToOdd(wide), mode);
+        return;
       } else if (from.kind == Kind::S) {
         x = double(int64_t(bits << (64 - from.bits)) >> (64 - from.bits));
       } else {
@@ -1047,7 +1156,12 @@ static Step executeCvt(Warp &w, const Instruction &i, uint32_t mask) {
       x = narrowToDouble(from.kind, uint16_t(bits));
     }
     if (!isFloat(to)) {
-      d[l] = toInteger(roundTo(x, mode), to);
+      uint64_t result = toInteger(roundTo(x, mode), to, from.bits == 64);
+      // As above, the sign fills a wider register.
+      if (to.kind == Kind::S && to.bits < 32)
+        result = uint32_t(int32_t(uint32_t(result) << (32 - to.bits)) >>
+                          (32 - to.bits));
+      d[l] = result;
       return;
     }
     if (integral)
@@ -1340,6 +1454,28 @@ static bool decodeBranch(const DecodeContext &c, Instruction &i) {
   i.execute = executeBranch;
   return true;
 }
+/// Threads that a barrier waits for: those named, or all that have not exited.
+static uint32_t barrierThreads(const Block &block,
+                               const Block::NamedBarrier &b) {
+  uint32_t total = b.expected;
+  if (!total)
+    for (const auto &warp : block.warps)
+      total += warp->live ? kLanes : 0;
+  return total;
+}
+static void completeBarrier(Block &block, unsigned id) {
+  Block::NamedBarrier &b = block.barriers[id];
+  // Before a warp looks, the barrier may be in use again.
+  for (const auto &warp : block.warps)
+    if (warp->waitingAt == int(id) && warp->waitingGeneration == b.generation) {
+      warp->barrierAll = b.all;
+      warp->barrierAny = b.any;
+      warp->barrierCount = b.predicateCount;
+    }
+  b.arrived = 0;
+  ++b.generation;
+}
+
 static Step executeExit(Warp &w, const Instruction &, uint32_t mask) {
   Group &group = w.groups[w.current];
   w.live &= ~mask;
@@ -1352,6 +1488,13 @@ static Step executeExit(Warp &w, const Instruction &, uint32_t mask) {
   }
   for (Group &other : w.groups)
     other.blocked = false;
+  // The last one that a barrier waited for may be the one that leaves.
+  if (!w.live)
+    for (unsigned id = 0; id < 16; ++id) {
+      Block::NamedBarrier &b = w.block->barriers[id];
+      if (b.arrived && !b.expected && b.arrived == barrierThreads(*w.block, b))
+        completeBarrier(*w.block, id);
+    }
   ++w.block->progress;
   return Step::Jumped;
 }
@@ -1464,9 +1607,14 @@ static bool decodeShfl(const DecodeContext &c, Instruction &i) {
     return c.fail("only the form with .sync is there");
   i.extra[0] = has(i, "up") ? 0 : has(i, "down") ? 1 : has(i, "bfly") ? 2 : 3;
   if (i.dst.empty() || i.dst.size() > 2 || i.src.size() != 4 ||
-      i.dst[0].kind == Operand::Pred ||
+      (i.dst[0].kind != Operand::Reg && i.dst[0].kind != Operand::Sink) ||
       (i.dst.size() == 2 && i.dst[1].kind != Operand::Pred))
     return c.fail("has a wrong number of operands");
+  if (i.type.bits != 32)
+    return c.fail("only 32 bits are shuffled");
+  for (const Operand &o : i.src)
+    if (o.kind != Operand::Reg && o.kind != Operand::Const)
+      return c.fail("an operand must be a register or a number");
   i.execute = executeShfl;
   return true;
 }
@@ -1499,7 +1647,8 @@ static bool decodeVote(const DecodeContext &c, Instruction &i) {
     return false;
   i.extra[0] = has(i, "all") ? 0 : has(i, "any") ? 1 : has(i, "uni") ? 2 : 3;
   if (!isPredicate(i.src[0]) ||
-      (i.extra[0] == 3) != (i.dst[0].kind == Operand::Reg))
+      (i.src[1].kind != Operand::Reg && i.src[1].kind != Operand::Const) ||
+      i.dst[0].kind != (i.extra[0] == 3 ? Operand::Reg : Operand::Pred))
     return c.fail("has operands of a wrong kind");
   i.execute = executeVote;
   return true;
@@ -1535,8 +1684,14 @@ static bool decodeMatch(const DecodeContext &c, Instruction &i) {
     return false;
   i.extra[0] = has(i, "all");
   if (i.src.size() != 2 || i.dst.empty() || i.dst[0].kind != Operand::Reg ||
-      i.dst.size() > 1 + i.extra[0])
+      i.dst.size() > 1 + i.extra[0] ||
+      (i.dst.size() == 2 && i.dst[1].kind != Operand::Pred))
     return c.fail("has a wrong number of operands");
+  for (const Operand &o : i.src)
+    if (o.kind != Operand::Reg && o.kind != Operand::Const)
+      return c.fail("an operand must be a register or a number");
+  if (i.type.bits != 32 && i.type.bits != 64)
+    return c.fail("the type is not emulated");
   i.execute = executeMatch;
   return true;
 }
@@ -1593,6 +1748,9 @@ static bool decodeElect(const DecodeContext &c, Instruction &i) {
     return false;
   if (i.dst[1].kind != Operand::Pred)
     return c.fail("the second result must be a predicate");
+  if ((i.dst[0].kind != Operand::Reg && i.dst[0].kind != Operand::Sink) ||
+      (i.src[0].kind != Operand::Reg && i.src[0].kind != Operand::Const))
+    return c.fail("has operands of a wrong kind");
   i.execute = executeElect;
   return true;
 }
@@ -1612,8 +1770,6 @@ static Step executeBarrier(Warp &w, const Instruction &i, uint32_t mask) {
   Block &block = *w.block;
   bool isArrive = i.extra[0] == 1, isReduction = i.extra[0] == 2;
   // Which barrier, and of how many threads?
-  const std::vector<Operand> &list = isReduction ? i.src : i.dst;
-  (void)list;
   const Operand &idOperand = i.extra[3] ? i.src[0] : i.dst[0];
   uint32_t id = uint32_t(w.row(idOperand)[__builtin_ctz(mask)]);
   if (id >= 16)
@@ -1632,10 +1788,10 @@ static Step executeBarrier(Warp &w, const Instruction &i, uint32_t mask) {
     if (isReduction) {
       if (i.extra[2] == 2) {
         uint64_t *d = w.row(i.dst[0]);
-        forLanes(mask, [&](unsigned l) { d[l] = b.resultCount; });
+        forLanes(mask, [&](unsigned l) { d[l] = w.barrierCount; });
       } else {
         setPredicate(w, i.dst[0], mask,
-                     (i.extra[2] ? b.resultAny : b.resultAll) ? ~0u : 0);
+                     (i.extra[2] ? w.barrierAny : w.barrierAll) ? ~0u : 0);
       }
     }
     return Step::Next;
@@ -1667,20 +1823,12 @@ static Step executeBarrier(Warp &w, const Instruction &i, uint32_t mask) {
     w.waitingGeneration = b.generation;
   }
   ++block.progress;
-  uint32_t total = expected;
-  if (!total)
-    for (const auto &warp : block.warps)
-      total += warp->live ? kLanes : 0;
+  uint32_t total = barrierThreads(block, b);
   if (b.arrived > total)
     return w.fault(i, "more threads arrive at barrier " + std::to_string(id) +
                           " than the " + std::to_string(total) + " it is for");
-  if (b.arrived == total) {
-    b.arrived = 0;
-    ++b.generation;
-    b.resultAll = b.all;
-    b.resultAny = b.any;
-    b.resultCount = b.predicateCount;
-  }
+  if (b.arrived == total)
+    completeBarrier(block, id);
   return isArrive ? Step::Next : Step::Blocked;
 }
 static bool decodeBarrier(const DecodeContext &c, Instruction &i) {
@@ -1689,6 +1837,13 @@ static bool decodeBarrier(const DecodeContext &c, Instruction &i) {
                        "or", "popc", "cluster", "release", "acquire", "wait",
                        "relaxed"}))
     return false;
+  for (const std::vector<Operand> *list : {&i.dst, &i.src})
+    for (const Operand &o : *list)
+      if (o.kind != Operand::Reg && o.kind != Operand::Const &&
+          (o.kind != Operand::Pred || !has(i, "red")))
+        return c.fail("has operands of a wrong kind");
+  if (i.numAddresses)
+    return c.fail("has operands of a wrong kind");
   if (has(i, "warp")) {
     if (!checkCounts(c, i, 1, 0))
       return false;
@@ -1706,6 +1861,10 @@ static bool decodeBarrier(const DecodeContext &c, Instruction &i) {
       return c.fail("has a wrong number of operands");
     if (!isPredicate(i.src.back()))
       return c.fail("the last operand must be a predicate");
+    if (i.dst[0].kind != (i.extra[2] == 2 ? Operand::Reg : Operand::Pred) ||
+        i.src[0].kind == Operand::Pred ||
+        (i.src.size() == 3 && i.src[1].kind == Operand::Pred))
+      return c.fail("has operands of a wrong kind");
     i.extra[1] = i.src.size() == 3;
   } else {
     if (i.dst.size() != 1 || i.src.size() > 1 ||
@@ -1847,11 +2006,11 @@ void moe::emu::registerScalarOpcodes() {
   registerOpcode("exit", leave);
   registerOpcode("trap", [](const DecodeContext &c, Instruction &i) {
     i.execute = executeTrap;
-    return checkCounts(c, i, 0, 0);
+    return checkCounts(c, i, 0, 0) && checkModifiers(c, i, {});
   });
-  registerOpcode("nanosleep", [](const DecodeContext &, Instruction &i) {
+  registerOpcode("nanosleep", [](const DecodeContext &c, Instruction &i) {
     i.execute = executeYield;
-    return true;
+    return checkCounts(c, i, 1, 0) && checkModifiers(c, i, {});
   });
   registerOpcode("shfl", decodeShfl);
   registerOpcode("vote", decodeVote);
