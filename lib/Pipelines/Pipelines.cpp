@@ -106,6 +106,8 @@ std::string moe::getGPUPipelineText(const GPUPipelineOptions &options) {
   add(llvm::Twine("moe-group-matmuls{fuse=") + (fuse ? "true" : "false") + "}");
   if (fuse)
     add("moe-fuse-gather");
+  if (options.precision == "bf16" || options.precision == "f16")
+    add("moe-narrow-operands{type=" + llvm::Twine(options.precision) + "}");
   add("cse");
   add("func.func(convert-elementwise-to-linalg)");
   add("moe-convert-entry-to-buffers");

@@ -25,8 +25,7 @@ static constexpr int64_t kShared = 228 << 10, kReserved = 1 << 10;
 
 namespace {
 struct StreamConfig {
-  Type element; // of b
-  Type a;       // f32 or as element
+  Type element; // of a and b
   Type out, bias;
   unsigned parts;
   bool grouped, gather, accumulate;
@@ -34,7 +33,7 @@ struct StreamConfig {
   Region *epilogue;
 
   explicit StreamConfig(const Product &product)
-      : element(product.getElementType()), a(product.getElementType(product.a)),
+      : element(product.getElementType()),
         out(product.getElementType(product.out)), bias(product.getBiasType()),
         parts(product.bs.size()), grouped(product.offsets),
         gather(product.gather), accumulate(product.accumulate), k(product.k),
@@ -59,8 +58,8 @@ struct StreamConfig {
   std::string getKey() const {
     std::string key;
     llvm::raw_string_ostream os(key);
-    os << element << "," << a << "," << out << "," << bias << "," << parts
-       << grouped << gather << accumulate << "," << k << "\n";
+    os << element << "," << out << "," << bias << "," << parts << grouped
+       << gather << accumulate << "," << k << "\n";
     if (epilogue)
       os << printRegion(*epilogue);
     return key;
@@ -265,46 +264,26 @@ void StreamKernel::loadRows(const Tile &tile) {
     multiplied =
         b.select(b.less(tile.rows, b.i32(rows + 1)), b.i32(rows), multiplied);
   int64_t perRow = config.k / kChunkElements;
-  auto quarter = VectorType::get(4, b.getI32Type());
-  auto half = VectorType::get(4, config.element);
-  auto wide = VectorType::get(4, b.getF32Type());
+  auto vector = VectorType::get(4, b.getI32Type());
   b.loop(b.threadId(), b.mul(multiplied, b.i32(perRow)), b.i32(kThreads),
          [&](Value chunk) {
            Value inside = b.div(chunk, b.i32(perRow));
-           Value target = shared(b.mul(chunk, b.i32(kChunk)));
            auto loadChunk = [&]() -> SmallVector<Value> {
              Value row = b.add(tile.row, inside);
              if (config.gather)
                row = b.load(b.getI32Type(),
                             b.at(b.getI32Type(),
                                  b.global(b.argument(gatherArgument)), row));
-             Value start = b.mul(b.add(b.mul(b.toI64(row), b.i64(perRow)),
-                                       b.toI64(b.rem(chunk, b.i32(perRow)))),
-                                 b.i64(kChunkElements));
-             Value source = b.at(config.a, b.global(b.argument(0)), start);
-             if (config.a == config.element)
-               return {b.load(quarter, source, 16)};
-             SmallVector<Value> halves;
-             for (int64_t i = 0; i < 2; ++i)
-               halves.push_back(arith::TruncFOp::create(
-                   b, half, b.load(wide, b.at(wide, source, b.i32(i)), 16)));
-             return halves;
+             Value number = b.add(b.mul(b.toI64(row), b.i64(perRow)),
+                                  b.toI64(b.rem(chunk, b.i32(perRow))));
+             return {b.load(vector,
+                            b.at(vector, b.global(b.argument(0)), number), 16)};
            };
-           Type type = quarter;
-           SmallVector<Type> types = {quarter};
-           if (config.a != config.element) {
-             type = half;
-             types = {half, half};
-           }
-           SmallVector<Value> values =
-               b.pick(b.less(inside, tile.rows), types, loadChunk,
-                      [&]() -> SmallVector<Value> {
-                        Value zero = LLVM::ZeroOp::create(b, type);
-                        return SmallVector<Value>(types.size(), zero);
-                      });
-           for (auto [i, value] : llvm::enumerate(values))
-             b.store(value, b.at(type, target, b.i32(i)),
-                     kChunk / types.size());
+           Value value = b.pick(b.less(inside, tile.rows), vector, loadChunk,
+                                [&]() -> SmallVector<Value> {
+                                  return {LLVM::ZeroOp::create(b, vector)};
+                                })[0];
+           b.store(value, b.at(vector, base, chunk), 16);
          });
 }
 

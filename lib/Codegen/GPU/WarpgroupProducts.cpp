@@ -660,7 +660,7 @@ static FailureOr<Product> readProduct(Operation *op) {
 }
 
 /// Whether tensor cores multiply these types, and the copies' alignment fits.
-static bool isSupported(const Product &product, const GPUTarget &target) {
+static bool isSupported(const Product &product) {
   auto weights = getMemRef(product.bs[0]);
   Type element = weights.getElementType();
   if (!element.isBF16() && !element.isF16())
@@ -672,11 +672,9 @@ static bool isSupported(const Product &product, const GPUTarget &target) {
                getMemRef(product.biases[0]).getElementType();
       }))
     return false;
-  Type a = getMemRef(product.a).getElementType();
-  Precision own = element.isF16() ? Precision::F16 : Precision::BF16;
-  if (a != element && !(a.isF32() && target.precision == own))
+  if (product.getElementType(product.a) != element)
     return false;
-  Type out = getMemRef(product.out).getElementType();
+  Type out = product.getElementType(product.out);
   if (!out.isF32() && out != element)
     return false;
   if (product.bs.size() > 2 || product.experts > TileTable::kMaxExperts)
@@ -704,79 +702,9 @@ static Value createMap(ImplicitLocOpBuilder &b, Value memref,
   return nvgpu::TmaCreateDescriptorOp::create(b, map, unranked, sizes);
 }
 
-/// `a` in the type of the weights, in memory of its own. Rows that belong to no
-/// expert become zero: a tile may read them.
-static Value narrow(ImplicitLocOpBuilder &b, const Product &product,
-                    KernelModule &kernels) {
-  constexpr int64_t kThreads = 256;
-  Type element = getMemRef(product.bs[0]).getElementType();
-  MemRefType from = getMemRef(product.a);
-  auto to = MemRefType::get(from.getShape(), element);
-  SmallVector<Value> sizes;
-  for (int64_t i = 0; i < from.getRank(); ++i)
-    if (from.isDynamicDim(i))
-      sizes.push_back(memref::DimOp::create(b, product.a, i));
-  Value copy = memref::AllocOp::create(b, to, sizes, b.getI64IntegerAttr(64));
-  bool bounded = product.offsets && !product.gather;
-
-  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
-  SmallVector<Type> types = {pointer, pointer, b.getI64Type(), b.getI64Type()};
-  if (bounded)
-    types.append({pointer, b.getI64Type()});
-  KernelShape shape;
-  shape.threads = kThreads;
-  std::string name = std::string("narrow_") +
-                     (element.isF16() ? "f16" : "bf16") +
-                     (bounded ? "_bounded" : "");
-  LLVM::LLVMFuncOp kernel =
-      kernels.getKernel(name, types, shape, [&](KernelBuilder &k) {
-        waitForEarlierKernels(k);
-        Value chunk = k.add(k.mul(k.toI64(k.blockId()), k.i64(kThreads)),
-                            k.toI64(k.threadId()));
-        Value perRow = k.argument(3);
-        k.when(k.less(chunk, k.mul(k.argument(2), perRow)), [&] {
-          auto wide = VectorType::get(kChunkElements / 2, k.getF32Type());
-          auto half = VectorType::get(kChunkElements / 2, element);
-          Value start = k.mul(chunk, k.i64(kChunkElements));
-          Value source = k.at(k.getF32Type(), k.global(k.argument(0)), start);
-          Value target = k.at(element, k.global(k.argument(1)), start);
-          auto load = [&]() -> SmallVector<Value> {
-            return {k.load(wide, source, 16),
-                    k.load(wide, k.at(wide, source, k.i32(1)), 16)};
-          };
-          SmallVector<Value> values;
-          if (bounded) {
-            Value end = k.load(
-                k.getI32Type(),
-                k.at(k.getI32Type(), k.global(k.argument(4)), k.argument(5)));
-            Value zero = LLVM::ZeroOp::create(k, wide);
-            values = k.pick(
-                k.less(k.div(chunk, perRow), k.toI64(end)), {wide, wide}, load,
-                [&]() -> SmallVector<Value> { return {zero, zero}; });
-          } else {
-            values = load();
-          }
-          for (auto [i, value] : llvm::enumerate(values))
-            k.store(arith::TruncFOp::create(k, half, value),
-                    k.at(half, target, k.i32(i)), 8);
-        });
-      });
-  Value rows = memref::DimOp::create(b, product.a, 0);
-  Value perRow = arith::ConstantIndexOp::create(b, product.k / kChunkElements);
-  Value blocks = b.createOrFold<arith::CeilDivUIOp>(
-      b.createOrFold<arith::MulIOp>(rows, perRow),
-      arith::ConstantIndexOp::create(b, kThreads));
-  SmallVector<Value> arguments = {product.a, copy, rows, perRow};
-  if (bounded)
-    arguments.append(
-        {product.offsets, arith::ConstantIndexOp::create(b, product.experts)});
-  buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
-  return copy;
-}
-
 /// Launches the kernel with tiles of `tileRows` rows.
-static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
-                   Value rows, int64_t tileRows, KernelModule &kernels) {
+static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
+                   int64_t tileRows, KernelModule &kernels) {
   ProductConfig config;
   config.element = product.getElementType();
   config.out = product.getElementType(product.out);
@@ -811,8 +739,9 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
     return arith::ConstantIndexOp::create(b, value);
   };
   SmallVector<Value> arguments;
-  arguments.push_back(
-      config.gather ? a : createMap(b, a, {config.tileRows, kDepth}));
+  arguments.push_back(config.gather
+                          ? product.a
+                          : createMap(b, product.a, {config.tileRows, kDepth}));
   for (Value matrix : product.bs) {
     SmallVector<int64_t> box = {config.getBoxColumns(), kDepth};
     if (config.grouped)
@@ -837,56 +766,14 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value a,
   buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
 }
 
-/// Whether `op` is a product with kernels here that rounds `memref`, its `a`,
-/// to `element` anyway.
-static bool narrows(Operation *op, Value memref, Type element,
-                    const GPUTarget &target) {
-  FailureOr<Product> product = readProduct(op);
-  return succeeded(product) && product->a == memref &&
-         llvm::count(op->getOperands(), memref) == 1 &&
-         product->getElementType() == element && isSupported(*product, target);
-}
-
-/// If all that read the result round it, it is stored rounded. They come behind
-/// `op` and become launches in this pass too.
-static void narrowResult(ImplicitLocOpBuilder &b, Operation *op,
-                         Product &product, const GPUTarget &target) {
-  auto alloc = product.out.getDefiningOp<memref::AllocOp>();
-  Type element = product.getElementType();
-  if (!alloc || product.accumulate ||
-      !alloc.getType().getElementType().isF32() ||
-      llvm::count(op->getOperands(), product.out) != 1)
-    return;
-  bool isRead = false;
-  for (Operation *user : alloc->getUsers()) {
-    if (user == op || isa<memref::DimOp>(user))
-      continue;
-    if (user->getBlock() != op->getBlock() || !op->isBeforeInBlock(user) ||
-        !narrows(user, product.out, element, target))
-      return;
-    isRead = true;
-  }
-  if (!isRead)
-    return;
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPoint(alloc);
-  Value narrow = memref::AllocOp::create(
-      b, MemRefType::get(alloc.getType().getShape(), element),
-      alloc.getDynamicSizes(), alloc.getAlignmentAttr());
-  alloc.getResult().replaceAllUsesWith(narrow);
-  alloc.erase();
-  product.out = narrow;
-}
-
 LogicalResult moe::selectWarpgroupProduct(Operation *op,
                                           KernelModule &kernels) {
   if (kernels.getTarget().arch != 90)
     return failure();
   FailureOr<Product> product = readProduct(op);
-  if (failed(product) || !isSupported(*product, kernels.getTarget()))
+  if (failed(product) || !isSupported(*product))
     return failure();
   ImplicitLocOpBuilder b(op->getLoc(), op);
-  narrowResult(b, op, *product, kernels.getTarget());
   Value rows = b.createOrFold<memref::DimOp>(
       product->gather ? product->gather : product->a, 0);
   // Few rows in all: the weights are read at full speed, once for eight rows.
@@ -904,13 +791,9 @@ LogicalResult moe::selectWarpgroupProduct(Operation *op,
     ifMany();
   };
   auto launchTiles = [&] {
-    Value a = product->a;
-    if (product->getElementType(a).isF32())
-      a = narrow(b, *product, kernels);
     choose(
-        64 * product->experts,
-        [&] { launch(b, *product, a, rows, 64, kernels); },
-        [&] { launch(b, *product, a, rows, 128, kernels); });
+        64 * product->experts, [&] { launch(b, *product, rows, 64, kernels); },
+        [&] { launch(b, *product, rows, 128, kernels); });
   };
   constexpr int64_t kFew = 8;
   if (canStream(*product))

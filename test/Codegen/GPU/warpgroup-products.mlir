@@ -1,19 +1,15 @@
-// RUN: moe-opt %s --moe-select-kernels="arch=90 precision=bf16" | FileCheck %s
-// RUN: moe-opt %s --moe-select-kernels="arch=90 precision=bf16" | FileCheck %s --check-prefix=KERNEL
-// RUN: moe-opt %s --moe-select-kernels="arch=90 precision=f32" | FileCheck %s --check-prefix=OTHER
-// RUN: moe-opt %s --moe-select-kernels="arch=90 precision=f16" | FileCheck %s --check-prefix=OTHER
-// RUN: moe-opt %s --moe-select-kernels="arch=80 precision=bf16" | FileCheck %s --check-prefix=OTHER
+// RUN: moe-opt %s --moe-select-kernels="arch=90" | FileCheck %s
+// RUN: moe-opt %s --moe-select-kernels="arch=90" | FileCheck %s --check-prefix=KERNEL
+// RUN: moe-opt %s --moe-select-kernels="arch=80" | FileCheck %s --check-prefix=OTHER
 
-// Rows of f32 against weights of bf16: other precisions multiply them in another
-// way, and sm_80 has no such kernels.
+// sm_80 has no such kernels.
 // OTHER-NOT: @warpgroup_
 // OTHER-NOT: @stream_
 // OTHER-NOT: nvgpu.
 
-// Few rows in all, few rows per expert, or many. Rows are narrowed once for the
-// last two; those of no expert become zero.
+// Few rows in all, few rows per expert, or many.
 // CHECK-LABEL: func.func @grouped(
-// CHECK-SAME:      %[[A:.*]]: memref<?x128xf32>, %[[OFFSETS:.*]]: memref<5xi32>, %[[W:.*]]: memref<4x768x128xbf16>, %[[OUT:.*]]: memref<?x768xf32>)
+// CHECK-SAME:      %[[A:.*]]: memref<?x128xbf16>, %[[OFFSETS:.*]]: memref<5xi32>, %[[W:.*]]: memref<4x768x128xbf16>, %[[OUT:.*]]: memref<?x768xf32>)
 // CHECK:         %[[FEW:.*]] = arith.cmpi ule, %[[ROWS:.*]], %c32
 // CHECK:         scf.if %[[FEW]] {
 // Tiles of 8 x 8 of up to (rows / 8 + min(rows, 4)) * 96; three blocks share a
@@ -24,10 +20,8 @@
 // CHECK:           %[[TILES:.*]] = arith.muli %[[BOTH]], %c96
 // CHECK:           arith.minui %[[TILES]], %c396
 // CHECK:           gpu.launch_func @kernels::@stream_grouped_128_0
-// CHECK-SAME:        args(%[[A]] : memref<?x128xf32>, %[[W]] : memref<4x768x128xbf16>, %[[OUT]] : memref<?x768xf32>, %[[OFFSETS]] : memref<5xi32>, %[[ROWS]] : index, %c768{{.*}} : index, %c4{{.*}} : index)
+// CHECK-SAME:        args(%[[A]] : memref<?x128xbf16>, %[[W]] : memref<4x768x128xbf16>, %[[OUT]] : memref<?x768xf32>, %[[OFFSETS]] : memref<5xi32>, %[[ROWS]] : index, %c768{{.*}} : index, %c4{{.*}} : index)
 // CHECK:         } else {
-// CHECK:           %[[NARROW:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x128xbf16>
-// CHECK:           gpu.launch_func @kernels::@narrow_bf16_bounded
 // CHECK:           %[[SHORT:.*]] = arith.cmpi ule, %[[ROWS]], %c256
 // CHECK:           scf.if %[[SHORT]] {
 // CHECK:             nvgpu.tma.create.descriptor %{{.*}} box[%c64{{.*}}, %c64{{.*}}] : memref<*xbf16> -> <tensor = memref<64x64xbf16, 3>, swizzle = swizzle_128b, l2promo = l2promo_256b, oob = zero, interleave = none>
@@ -39,11 +33,11 @@
 // CHECK:             nvgpu.tma.create.descriptor %{{.*}} box[%c1{{.*}}, %c256{{.*}}, %c64{{.*}}]
 // CHECK:             gpu.launch_func @kernels::@warpgroup_grouped_128x256_2
 // CHECK-NOT:     moe.grouped_matmul
-func.func @grouped(%a: memref<?x128xf32>, %offsets: memref<5xi32>,
+func.func @grouped(%a: memref<?x128xbf16>, %offsets: memref<5xi32>,
                    %w: memref<4x768x128xbf16>, %out: memref<?x768xf32>) {
   moe.grouped_matmul %a groups(%offsets : memref<5xi32>)
       weights(%w : memref<4x768x128xbf16>) outs(%out : memref<?x768xf32>)
-      : memref<?x128xf32> {
+      : memref<?x128xbf16> {
   ^bb0(%x: f32):
     moe.yield %x : f32
   }
@@ -52,21 +46,20 @@ func.func @grouped(%a: memref<?x128xf32>, %offsets: memref<5xi32>,
 
 // Gate and up: half of a tile's columns each. Rows are gathered by address.
 // CHECK-LABEL: func.func @gather(
-// CHECK-SAME:      %[[A:.*]]: memref<?x128xf32>, %[[OFFSETS:.*]]: memref<5xi32>, %[[TOKENS:.*]]: memref<?xi32>, %[[GATE:.*]]: memref<4x192x128xbf16>, %[[UP:.*]]: memref<4x192x128xbf16>
+// CHECK-SAME:      %[[A:.*]]: memref<?x128xbf16>, %[[OFFSETS:.*]]: memref<5xi32>, %[[TOKENS:.*]]: memref<?xi32>, %[[GATE:.*]]: memref<4x192x128xbf16>, %[[UP:.*]]: memref<4x192x128xbf16>
 // CHECK:         memref.dim %[[TOKENS]]
 // CHECK:         gpu.launch_func @kernels::@stream_gather_128_
-// CHECK:         gpu.launch_func @kernels::@narrow_bf16 blocks
 // CHECK-COUNT-2: box[%c1{{.*}}, %c64{{.*}}, %c64{{.*}}]
 // CHECK:         gpu.launch_func @kernels::@warpgroup_gather_64x256_{{.*}} args(%{{.*}} : memref<?x128xbf16>, %
 // CHECK-COUNT-2: box[%c1{{.*}}, %c128{{.*}}, %c64{{.*}}]
 // CHECK:         gpu.launch_func @kernels::@warpgroup_gather_128x256_
-func.func @gather(%a: memref<?x128xf32>, %offsets: memref<5xi32>,
+func.func @gather(%a: memref<?x128xbf16>, %offsets: memref<5xi32>,
                   %tokens: memref<?xi32>, %gate: memref<4x192x128xbf16>,
                   %up: memref<4x192x128xbf16>, %out: memref<?x192xf32>) {
   moe.grouped_matmul %a groups(%offsets : memref<5xi32>)
       weights(%gate, %up : memref<4x192x128xbf16>, memref<4x192x128xbf16>)
       gather(%tokens : memref<?xi32>) outs(%out : memref<?x192xf32>)
-      : memref<?x128xf32> {
+      : memref<?x128xbf16> {
   ^bb0(%g: f32, %u: f32):
     %0 = nn.silu %g : f32
     %1 = nn.mul %0, %u : f32
@@ -82,11 +75,11 @@ func.func @gather(%a: memref<?x128xf32>, %offsets: memref<5xi32>,
 // CHECK:         box[%c64{{.*}}, %c64{{.*}}] : memref<*xbf16> -> <tensor = memref<64x64xbf16, 3>
 // CHECK:         gpu.launch_func @kernels::@warpgroup_linear_64x128_
 // CHECK:         gpu.launch_func @kernels::@warpgroup_linear_128x128_
-func.func @linear(%x: memref<?x72xf32>, %w: memref<91x72xbf16>,
+func.func @linear(%x: memref<?x72xbf16>, %w: memref<91x72xbf16>,
                   %bias: memref<91xbf16>, %out: memref<?x91xf32>) {
   nn.linear %x, %w bias(%bias : memref<91xbf16>)
       outs(%out : memref<?x91xf32>) accumulate
-      : memref<?x72xf32>, memref<91x72xbf16>
+      : memref<?x72xbf16>, memref<91x72xbf16>
   return
 }
 
@@ -94,10 +87,10 @@ func.func @linear(%x: memref<?x72xf32>, %w: memref<91x72xbf16>,
 // CHECK-LABEL: func.func @long_rows(
 // CHECK-NOT:     @stream_
 // CHECK:         gpu.launch_func @kernels::@warpgroup_linear_64x256_
-func.func @long_rows(%x: memref<?x10408xf32>, %w: memref<256x10408xbf16>,
+func.func @long_rows(%x: memref<?x10408xbf16>, %w: memref<256x10408xbf16>,
                      %out: memref<?x256xf32>) {
   nn.linear %x, %w outs(%out : memref<?x256xf32>)
-      : memref<?x10408xf32>, memref<256x10408xbf16>
+      : memref<?x10408xbf16>, memref<256x10408xbf16>
   return
 }
 
@@ -106,69 +99,52 @@ func.func @long_rows(%x: memref<?x10408xf32>, %w: memref<256x10408xbf16>,
 // CHECK-LABEL: func.func @unaligned(
 // CHECK-NOT:     @warpgroup_
 // CHECK:         return
-func.func @unaligned(%x: memref<?x12xf32>, %w: memref<256x12xbf16>,
+func.func @unaligned(%x: memref<?x12xbf16>, %w: memref<256x12xbf16>,
                      %out: memref<?x256xf32>) {
   nn.linear %x, %w outs(%out : memref<?x256xf32>)
-      : memref<?x12xf32>, memref<256x12xbf16>
+      : memref<?x12xbf16>, memref<256x12xbf16>
   return
 }
 
 // CHECK-LABEL: func.func @scatter(
 // CHECK-NOT:     @warpgroup_
 // CHECK:         return
-func.func @scatter(%a: memref<?x64xf32>, %offsets: memref<5xi32>,
+func.func @scatter(%a: memref<?x64xbf16>, %offsets: memref<5xi32>,
                    %tokens: memref<?xi32>, %factors: memref<?xf32>,
                    %w: memref<4x128x64xbf16>, %out: memref<?x128xf32>) {
   moe.grouped_matmul %a groups(%offsets : memref<5xi32>)
       weights(%w : memref<4x128x64xbf16>)
       scatter(%tokens, %factors : memref<?xi32>, memref<?xf32>)
-      outs(%out : memref<?x128xf32>) : memref<?x64xf32> {
+      outs(%out : memref<?x128xf32>) : memref<?x64xbf16> {
   ^bb0(%x: f32):
     moe.yield %x : f32
   }
   return
 }
 
-// What only such products read is stored as they read it.
-// CHECK-LABEL: func.func @chain(
-// CHECK:         %[[H:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x64xbf16>
-// CHECK:         gpu.launch_func @kernels::@stream_grouped_128_{{.*}} args(%{{.*}}, %[[H]] : memref<?x64xbf16>, %
-// CHECK:         gpu.launch_func @kernels::@stream_grouped_64_{{.*}} args(%[[H]] : memref<?x64xbf16>, %
-// CHECK-NOT:     @narrow_
-// CHECK:         return
-func.func @chain(%a: memref<?x128xf32>, %offsets: memref<5xi32>,
-                 %up: memref<4x64x128xbf16>, %down: memref<4x128x64xbf16>,
-                 %rows: index, %out: memref<?x128xf32>) {
-  %h = memref.alloc(%rows) {alignment = 64 : i64} : memref<?x64xf32>
+// Narrow results.
+// CHECK-LABEL: func.func @narrow(
+// CHECK:         gpu.launch_func @kernels::@stream_grouped_128_{{.*}} args(%{{.*}}, %{{.*}} : memref<?x64xbf16>, %
+// CHECK:         gpu.launch_func @kernels::@warpgroup_grouped_64x128_
+func.func @narrow(%a: memref<?x128xbf16>, %offsets: memref<5xi32>,
+                  %w: memref<4x64x128xbf16>, %out: memref<?x64xbf16>) {
   moe.grouped_matmul %a groups(%offsets : memref<5xi32>)
-      weights(%up : memref<4x64x128xbf16>) outs(%h : memref<?x64xf32>)
-      : memref<?x128xf32> {
-  ^bb0(%x: f32):
-    moe.yield %x : f32
-  }
-  moe.grouped_matmul %h groups(%offsets : memref<5xi32>)
-      weights(%down : memref<4x128x64xbf16>) outs(%out : memref<?x128xf32>)
-      : memref<?x64xf32> {
+      weights(%w : memref<4x64x128xbf16>) outs(%out : memref<?x64xbf16>)
+      : memref<?x128xbf16> {
   ^bb0(%x: f32):
     moe.yield %x : f32
   }
   return
 }
 
-// Not if another op reads it as well.
-// CHECK-LABEL: func.func @read_twice(
-// CHECK:         %[[H:.*]] = memref.alloc(%{{.*}}) {alignment = 64 : i64} : memref<?x64xf32>
-// CHECK:         gpu.launch_func @kernels::@stream_linear_128_{{.*}} args(%{{.*}}, %[[H]] : memref<?x64xf32>, %
-// CHECK:         gpu.launch_func @kernels::@stream_linear_64_{{.*}} args(%[[H]] : memref<?x64xf32>, %
-func.func @read_twice(%x: memref<?x128xf32>, %up: memref<64x128xbf16>,
-                      %down: memref<128x64xbf16>, %rows: index,
-                      %out: memref<?x128xf32>, %other: memref<?x64xf32>) {
-  %h = memref.alloc(%rows) {alignment = 64 : i64} : memref<?x64xf32>
-  nn.linear %x, %up outs(%h : memref<?x64xf32>)
-      : memref<?x128xf32>, memref<64x128xbf16>
-  nn.linear %h, %down outs(%out : memref<?x128xf32>)
-      : memref<?x64xf32>, memref<128x64xbf16>
-  memref.copy %h, %other : memref<?x64xf32> to memref<?x64xf32>
+// Rows of another type are for others.
+// CHECK-LABEL: func.func @wide_rows(
+// CHECK-NOT:     @warpgroup_
+// CHECK:         return
+func.func @wide_rows(%x: memref<?x64xf32>, %w: memref<256x64xbf16>,
+                     %out: memref<?x256xf32>) {
+  nn.linear %x, %w outs(%out : memref<?x256xf32>)
+      : memref<?x64xf32>, memref<256x64xbf16>
   return
 }
 
