@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -727,6 +728,10 @@ static int check(Options &o) {
 }
 
 int main(int argc, char **argv) {
+  std::set_new_handler([] {
+    fputs("error: no memory\n", stderr);
+    _exit(kLacking);
+  });
   for (int n = 1; n < argc; ++n) {
     if (strcmp(argv[n], "--help") == 0 || strcmp(argv[n], "-h") == 0) {
       fputs(help, stdout);
