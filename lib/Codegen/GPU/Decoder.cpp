@@ -1,8 +1,9 @@
 //===- Decoder.cpp - Kernels of the rest of a decoder --------------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
-#include "KernelBuilder.h"
+#include "Rows.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "moe/Dialect/NN/IR/NN.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -13,8 +14,10 @@ static constexpr int64_t kWarps = 4, kWarp = 32;
 /// Interleaved chains of a sum, as in Conversion/MoEToLoops.
 static constexpr int64_t kChains = 16;
 
-static Type getElement(Value memref) {
-  return cast<MemRefType>(memref.getType()).getElementType();
+static std::string getText(Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return text;
 }
 
 //===----------------------------------------------------------------------===//
@@ -116,7 +119,7 @@ static LogicalResult select(nn::RMSNormOp op, KernelModule &kernels) {
   OpBuilder b(op);
   Location loc = op->getLoc();
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Type weightType = getElement(op.getWeight());
+  Type weightType = getElementTypeOrSelf(op.getWeight());
   std::string key;
   llvm::raw_string_ostream(key) << weightType << " " << op.getEpsAttr();
   KernelShape shape;
@@ -137,13 +140,158 @@ static LogicalResult select(nn::RMSNormOp op, KernelModule &kernels) {
   return success();
 }
 
+//===----------------------------------------------------------------------===//
+// nn.embedding
+//===----------------------------------------------------------------------===//
+
+static LogicalResult select(nn::EmbeddingOp op, KernelModule &kernels) {
+  auto tableType = cast<MemRefType>(op.getTable().getType());
+  int64_t columns = tableType.getDimSize(1);
+  if (!canLaunchPerColumn(columns))
+    return failure();
+  Type element = tableType.getElementType();
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  Value rows = arith::MulIOp::create(
+      b, loc, memref::DimOp::create(b, loc, op.getIds(), 0),
+      memref::DimOp::create(b, loc, op.getIds(), 1));
+  launchPerColumn(
+      b, loc, kernels, "embedding", getText(element), rows, columns,
+      {op.getIds(), op.getTable(), op.getOuts()[0]},
+      [&](KernelBuilder &b, Value row, Value column) {
+        Type i64 = b.getI64Type(), f32 = b.getF32Type();
+        Value size = b.i64(columns);
+        Value id = b.load(i64, b.at(i64, b.argument(0), row));
+        Value from = b.add(b.mul(id, size), column),
+              to = b.add(b.mul(row, size), column);
+        b.store(b.widen(b.load(element, b.at(element, b.argument(1), from))),
+                b.at(f32, b.argument(2), to), 4);
+      });
+  op->erase();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// nn.rotary
+//===----------------------------------------------------------------------===//
+
+/// A thread per pair of columns that turn together.
+static LogicalResult select(nn::RotaryOp op, KernelModule &kernels) {
+  enum : unsigned { kX, kCos, kSin, kOut };
+  int64_t half = cast<MemRefType>(op.getCos().getType()).getDimSize(1);
+  int64_t heads = op.getHeads();
+  if (!canLaunchPerColumn(half) || !canLaunchPerColumn(heads) ||
+      !canLaunchPerColumn(heads * half))
+    return failure();
+  int64_t pairs = heads * half;
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  std::string key = std::to_string(half);
+  auto build = [&](KernelBuilder &b, Value row, Value pair) {
+    Type f32 = b.getF32Type();
+    Value size = b.i64(half);
+    Value head = b.div(pair, size), i = b.rem(pair, size);
+    Value low =
+        b.add(b.mul(row, b.i64(2 * pairs)), b.add(b.mul(head, size), pair));
+    Value high = b.add(low, size), angle = b.add(b.mul(row, size), i);
+    auto load = [&](unsigned argument, Value at) {
+      return b.load(f32, b.at(f32, b.argument(argument), at), 4);
+    };
+    Value u = load(kX, low), v = load(kX, high), cos = load(kCos, angle),
+          sin = load(kSin, angle);
+    b.store(b.subF(b.mulF(u, cos), b.mulF(v, sin)),
+            b.at(f32, b.argument(kOut), low), 4);
+    b.store(b.addF(b.mulF(v, cos), b.mulF(u, sin)),
+            b.at(f32, b.argument(kOut), high), 4);
+  };
+  launchPerColumn(b, loc, kernels, "rotary", key,
+                  memref::DimOp::create(b, loc, op.getX(), 0), pairs,
+                  {op.getX(), op.getCos(), op.getSin(), op.getOuts()[0]},
+                  build);
+  op->erase();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// nn.cache_append and nn.last_rows
+//===----------------------------------------------------------------------===//
+
+/// a / max(b, 1).
+static Value divideByAtLeastOne(KernelBuilder &b, Value dividend,
+                                Value divisor) {
+  Value one = b.i64(1);
+  return b.div(dividend, b.select(b.less(divisor, one), one, divisor));
+}
+
+static LogicalResult select(nn::CacheAppendOp op, KernelModule &kernels) {
+  enum : unsigned { kX, kLengths, kCache, kLayer, kRows, kBatch, kCapacity };
+  auto cacheType = cast<MemRefType>(op.getOuts()[0].getType());
+  int64_t heads = cacheType.getDimSize(3), headSize = cacheType.getDimSize(4);
+  if (!canLaunchPerColumn(heads) || !canLaunchPerColumn(headSize) ||
+      !canLaunchPerColumn(heads * headSize))
+    return failure();
+  int64_t columns = heads * headSize;
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  Value rows = memref::DimOp::create(b, loc, op.getX(), 0);
+  Value batch = memref::DimOp::create(b, loc, op.getOuts()[0], 1);
+  Value capacity = memref::DimOp::create(b, loc, op.getOuts()[0], 2);
+  auto build = [&](KernelBuilder &b, Value row, Value column) {
+    Type f32 = b.getF32Type(), i64 = b.getI64Type();
+    Value batch = b.argument(kBatch), size = b.i64(columns);
+    Value numTokens = divideByAtLeastOne(b, b.argument(kRows), batch);
+    Value sequence = b.div(row, numTokens), token = b.rem(row, numTokens);
+    Value length = b.load(i64, b.at(i64, b.argument(kLengths), sequence), 8);
+    Value place = b.add(b.mul(b.argument(kLayer), batch), sequence);
+    place = b.add(b.mul(place, b.argument(kCapacity)), b.add(length, token));
+    Value x = b.load(
+        f32, b.at(f32, b.argument(kX), b.add(b.mul(row, size), column)), 4);
+    b.store(x, b.at(f32, b.argument(kCache), b.add(b.mul(place, size), column)),
+            4);
+  };
+  launchPerColumn(b, loc, kernels, "cache_append", "", rows, columns,
+                  {op.getX(), op.getLengths(), op.getOuts()[0], op.getLayer(),
+                   rows, batch, capacity},
+                  build);
+  op->erase();
+  return success();
+}
+
+static LogicalResult select(nn::LastRowsOp op, KernelModule &kernels) {
+  enum : unsigned { kX, kOut, kTokens };
+  int64_t columns = cast<MemRefType>(op.getX().getType()).getDimSize(1);
+  if (!canLaunchPerColumn(columns))
+    return failure();
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  Value sequences = memref::DimOp::create(b, loc, op.getIds(), 0);
+  Value tokens = memref::DimOp::create(b, loc, op.getIds(), 1);
+  auto build = [&](KernelBuilder &b, Value sequence, Value column) {
+    Type f32 = b.getF32Type();
+    Value size = b.i64(columns), one = b.i64(1);
+    Value tokens = b.argument(kTokens);
+    // Callers refuse S = 0; there is no row before the first one.
+    Value some = b.compare(arith::CmpIPredicate::ne, tokens, b.i64(0));
+    b.when(some, [&] {
+      Value row = b.sub(b.mul(b.add(sequence, one), tokens), one);
+      Value x = b.load(
+          f32, b.at(f32, b.argument(kX), b.add(b.mul(row, size), column)), 4);
+      Value to = b.add(b.mul(sequence, size), column);
+      b.store(x, b.at(f32, b.argument(kOut), to), 4);
+    });
+  };
+  launchPerColumn(b, loc, kernels, "last_rows", "", sequences, columns,
+                  {op.getX(), op.getOuts()[0], tokens}, build);
+  op->erase();
+  return success();
+}
+
 LogicalResult moe::selectDecoder(Operation *op, KernelModule &kernels) {
-  for (Value operand : op->getOperands())
-    if (auto type = dyn_cast<MemRefType>(operand.getType());
-        type && !type.getLayout().isIdentity())
-      return failure();
+  if (!hasDenseOperands(op))
+    return failure();
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<nn::RMSNormOp>(
+      .Case<nn::RMSNormOp, nn::EmbeddingOp, nn::RotaryOp, nn::CacheAppendOp,
+            nn::LastRowsOp>(
           [&](auto decoder) { return select(decoder, kernels); })
       .Default([](Operation *) { return failure(); });
 }

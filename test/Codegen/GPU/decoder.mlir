@@ -67,3 +67,32 @@ func.func @strided(%x: memref<?x8xf32, strided<[16, 1]>>, %w: memref<8xf32>,
       : memref<?x8xf32, strided<[16, 1]>>, memref<8xf32>
   return
 }
+
+// -----
+
+// A thread per column of a row, blocks along a row: 40 columns take two warps,
+// 512 two blocks of eight.
+// CHECK-LABEL: func.func @embedding(
+// CHECK-SAME:      %[[IDS:.*]]: memref<?x?xi64>, %[[TABLE:.*]]: memref<101x40xf16>, %[[OUT:.*]]: memref<?x40xf32>,
+// CHECK-SAME:      %[[WIDE:[^:]*]]: memref<9x512xf32>, %[[WIDE_OUT:[^:]*]]: memref<?x512xf32>)
+// CHECK-DAG:     %[[BATCH:.*]] = memref.dim %[[IDS]], %c0{{.*}}
+// CHECK-DAG:     %[[TOKENS:.*]] = memref.dim %[[IDS]], %c1{{.*}}
+// CHECK:         %[[ROWS:.*]] = arith.muli %[[BATCH]], %[[TOKENS]]
+// CHECK:         gpu.launch_func @kernels::@[[NARROW:embedding_[0-9]+]] blocks in (%[[ROWS]], %c1{{[^,]*}}, %c1{{[^,]*}}) threads in (%c64,
+// CHECK-SAME:        args(%[[IDS]] : memref<?x?xi64>, %[[TABLE]] : memref<101x40xf16>, %[[OUT]] : memref<?x40xf32>)
+// CHECK:         gpu.launch_func @kernels::@[[WHOLE:embedding_[0-9]+]] blocks in (%{{.*}}, %c2{{[^,]*}}, %c1{{[^,]*}}) threads in (%c256
+// CHECK:       llvm.func @[[NARROW]](
+// CHECK:         scf.if
+// CHECK:           llvm.load %{{.*}} -> i64
+// CHECK:           arith.extf %{{.*}} : f16 to f32
+// CHECK:       llvm.func @[[WHOLE]](
+// CHECK-NOT:     scf.if
+func.func @embedding(%ids: memref<?x?xi64>, %table: memref<101x40xf16>,
+                     %out: memref<?x40xf32>, %wide: memref<9x512xf32>,
+                     %wide_out: memref<?x512xf32>) {
+  nn.embedding %ids, %table outs(%out : memref<?x40xf32>)
+      : memref<?x?xi64>, memref<101x40xf16>
+  nn.embedding %ids, %wide outs(%wide_out : memref<?x512xf32>)
+      : memref<?x?xi64>, memref<9x512xf32>
+  return
+}
