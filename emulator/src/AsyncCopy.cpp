@@ -85,6 +85,12 @@ bool AsyncUnit::beginWrite(Warp &warp, const Instruction &at, SharedRange range,
     warp.fault(at, why, int(lane));
     return false;
   }
+  if (RaceDetector *races = warp.block->races.get()) {
+    bool isBulk = at.name.size() > 2 && at.name[2] == "bulk";
+    if (!(isBulk ? races->writeAsync(warp, at, lane, range.address, range.size)
+                 : races->write(warp, at, lane, range.address, range.size)))
+      return false;
+  }
   for (uint32_t n = 0; n < range.size; ++n)
     shadow[n] |= InFlight;
   return true;
@@ -142,6 +148,9 @@ bool AsyncUnit::beginRead(Warp &warp, const Instruction &at, SharedRange range,
     warp.fault(at, why, int(lane));
     return false;
   }
+  if (block.races &&
+      !block.races->read(warp, at, lane, range.address, range.size))
+    return false;
   for (uint32_t n = 0; n < range.size; ++n)
     shadow[n] |= AsyncRead;
   for (uint32_t n = range.address / 16; n < (range.address + range.size) / 16;
@@ -464,6 +473,8 @@ static Step executeCopyArrive(Warp &w, const Instruction &i, uint32_t mask) {
           work->pieces[n].claimed = true;
         }
     w.block->enqueue(std::move(arrival), i.line, unit.latency);
+    if (w.block->races)
+      w.block->races->release(w.number, RaceDetector::mbarrier(address));
   });
   if (!ok)
     return Step::Fault;

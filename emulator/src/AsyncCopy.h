@@ -22,7 +22,7 @@ namespace moe::emu {
 
 /// Most work that may be under way of a kind: a kernel that never waits must
 /// not take all memory.
-constexpr uint32_t kMaxInFlight = 60000;
+constexpr uint32_t kMaxInFlight = 4096;
 
 /// A range of shared memory.
 struct SharedRange {

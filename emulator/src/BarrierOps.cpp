@@ -128,7 +128,11 @@ static Step executeBarrierOp(Warp &w, const Instruction &i, uint32_t mask) {
     }
     if (op == Op::TestParity || op == Op::TestState) {
       complete |= uint32_t(done) << lane;
+      if (done && block.races)
+        block.races->acquire(w.number, RaceDetector::mbarrier(address));
     } else {
+      if ((op == Op::Arrive || op == Op::ArriveExpect) && block.races)
+        block.races->release(w.number, RaceDetector::mbarrier(address));
       unit.notePhase(block, *object, before);
       if (result)
         result[lane] = state;

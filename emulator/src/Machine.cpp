@@ -497,6 +497,9 @@ static bool runBlock(const Launch &launch, uint64_t index, Statistics &total,
     block.warps.push_back(std::move(warp));
   }
   block.proxyFences.resize(block.warps.size());
+  if (launch.findRaces)
+    block.races = std::make_unique<RaceDetector>(unsigned(block.warps.size()),
+                                                 block.shared.size());
   bool ok = block.run();
   total.warpInstructions += block.statistics.warpInstructions;
   total.laneInstructions += block.statistics.laneInstructions;

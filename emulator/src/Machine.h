@@ -5,6 +5,7 @@
 // lanes; a warp executes an instruction on all its active lanes at a time.
 #ifndef MOE_EMULATOR_MACHINE_H
 #define MOE_EMULATOR_MACHINE_H
+#include "Races.h"
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -214,6 +215,8 @@ struct Launch {
   /// Warp instructions until a kernel counts as endless.
   uint64_t budget = 20'000'000'000ull;
   unsigned threads = 1;
+  /// Look for accesses to shared memory that nothing orders.
+  bool findRaces = true;
 };
 
 /// Gives the variables of the module their places, before the first launch.
@@ -340,6 +343,8 @@ public:
   uint64_t random = 1;
   std::vector<std::shared_ptr<AsyncWork>> pending;
   std::string report;
+  /// Null: races are not looked for.
+  std::unique_ptr<RaceDetector> races;
   /// False on targets without an asynchronous proxy.
   bool tracksProxies = false;
   struct NamedBarrier {

@@ -45,7 +45,9 @@ bool moe::emu::checkReadable(Warp &w, const Instruction &i,
             int(lane));
     return false;
   }
-  return true;
+  RaceDetector *races = w.block->races.get();
+  return place.space != Space::Shared || !races ||
+         races->read(w, i, lane, place.sharedAddress, size);
 }
 bool moe::emu::checkWritable(Warp &w, const Instruction &i,
                              const Warp::Place &place, unsigned size,
@@ -70,7 +72,9 @@ bool moe::emu::checkWritable(Warp &w, const Instruction &i,
     w.fault(i, "writes memory that a copy in flight will write", int(lane));
     return false;
   }
-  return true;
+  RaceDetector *races = w.block->races.get();
+  return place.space != Space::Shared || !races ||
+         races->write(w, i, lane, place.sharedAddress, size);
 }
 void moe::emu::markWritten(Warp &w, const Warp::Place &place, unsigned size) {
   uint8_t bits = Initialized;

@@ -1762,6 +1762,8 @@ static Step executeActivemask(Warp &w, const Instruction &i, uint32_t mask) {
 static Step executeWarpSync(Warp &w, const Instruction &i, uint32_t mask) {
   // bar.warp.sync: the mask is the first operand.
   int members = checkMembers(w, i, mask, i.dst[0]);
+  if (members > 0 && w.block->races)
+    w.block->races->syncWarp(w.number);
   return members < 0 ? Step::Fault : members ? Step::Next : Step::Blocked;
 }
 
@@ -1785,6 +1787,9 @@ static Step executeBarrier(Warp &w, const Instruction &i, uint32_t mask) {
     if (b.generation == w.waitingGeneration)
       return Step::Blocked;
     w.waitingAt = -1;
+    if (block.races)
+      block.races->acquire(w.number,
+                           RaceDetector::named(id, w.waitingGeneration));
     if (isReduction) {
       if (i.extra[2] == 2) {
         uint64_t *d = w.row(i.dst[0]);
@@ -1810,6 +1815,8 @@ static Step executeBarrier(Warp &w, const Instruction &i, uint32_t mask) {
                           std::to_string(expected));
   b.expected = expected;
   b.arrived += kLanes;
+  if (block.races)
+    block.races->release(w.number, RaceDetector::named(id, b.generation));
   if (isReduction) {
     uint32_t p = predicateValue(w, i.src[i.src.size() - 1]) & mask;
     if (b.arrived == kLanes)

@@ -45,6 +45,13 @@ struct WgmmaProduct {
 };
 } // namespace moe::emu
 
+/// The race detector's key of a warpgroup's products; the numbers behind those
+/// of the named barriers are free. Products that are not waited for yet are
+/// guarded by AsyncRead.
+static uint64_t productsOf(unsigned group) {
+  return RaceDetector::named(64 + group, 0);
+}
+
 static void execute(Block &block, unsigned group, WgmmaProduct &product) {
   const WgmmaForm &form = *product.form;
   const WgmmaShape &shape = form.shape;
@@ -228,6 +235,9 @@ static Step executeProduct(Warp &w, const Instruction &i, uint32_t mask) {
   w.inFlight = state.owned.data();
   ++state.issued;
   product.issued |= 1u << mine;
+  // Who waits for the product has waited for what the other warps read in it.
+  if (block.races)
+    block.races->release(w.number, productsOf(group));
   if (product.issued == 15)
     execute(block, group, product);
   ++block.progress;
@@ -323,6 +333,8 @@ static Step executeWait(Warp &w, const Instruction &i, uint32_t mask) {
     }
     ++product.waits;
   }
+  if (block.races)
+    block.races->acquire(w.number, productsOf(w.number / 4));
   state.waited = target;
   state.groupEnds.erase(state.groupEnds.begin(),
                         state.groupEnds.begin() + groups);
