@@ -45,6 +45,7 @@ struct ProductConfig {
   Region *epilogue; // null: the sum
 
   static constexpr int64_t stages = 4;
+  static_assert(stages >= kLag + 2);
 
   bool splitsColumns() const { return tileRows == 64; }
   /// Whether rows of the result are stored by 16 bytes.
