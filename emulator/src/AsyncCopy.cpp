@@ -456,7 +456,7 @@ static Step executeCopyArrive(Warp &w, const Instruction &i, uint32_t mask) {
       w.fault(i, why, int(lane));
       barrier = nullptr;
     }
-    if (barrier && w.block->pending.size() >= 2 * kMaxInFlight) {
+    if (barrier && w.block->pending.size() >= 16 * kMaxInFlight) {
       w.fault(i, "too much work that nothing waits for", int(lane));
       barrier = nullptr;
     }

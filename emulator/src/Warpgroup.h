@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What wgmma.mma_async reads and computes: shapes, matrix descriptors, the
-// products. The order of its asynchronous work is in AsyncCopy.cpp's company,
-// at the machine.
+// products. WarpgroupOps.cpp says when.
 #ifndef MOE_EMULATOR_WARPGROUP_H
 #define MOE_EMULATOR_WARPGROUP_H
 
