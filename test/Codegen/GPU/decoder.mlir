@@ -96,3 +96,92 @@ func.func @embedding(%ids: memref<?x?xi64>, %table: memref<101x40xf16>,
       : memref<?x?xi64>, memref<9x512xf32>
   return
 }
+
+// -----
+
+// A thread per pair of columns that turn together: 5 heads of 3 pairs.
+// CHECK-LABEL: func.func @rotary(
+// CHECK-SAME:      %[[X:.*]]: memref<?x30xf32>, %[[COS:.*]]: memref<?x3xf32>, %[[SIN:.*]]: memref<?x3xf32>)
+// CHECK:         %[[ROWS:.*]] = memref.dim %[[X]], %c0
+// CHECK:         gpu.launch_func @kernels::@[[TURN:rotary_[0-9]+]] blocks in (%[[ROWS]], %c1{{[^,]*}}, %c1{{[^,]*}}) threads in (%c32,
+// CHECK-SAME:        args(%[[X]] : memref<?x30xf32>, %[[COS]] : memref<?x3xf32>, %[[SIN]] : memref<?x3xf32>, %[[X]] : memref<?x30xf32>)
+// CHECK-NOT:     nn.rotary
+// CHECK:       llvm.func @[[TURN]](
+// CHECK:         arith.cmpi ult, %{{.*}}, %c15_i64
+// Both columns are read before one is written: x may be the destination.
+// CHECK-COUNT-4: llvm.load
+// CHECK:         arith.subf
+// CHECK-NEXT:    llvm.getelementptr
+// CHECK-NEXT:    llvm.store
+// CHECK-NOT:     llvm.load
+// CHECK:         arith.addf
+// CHECK:         llvm.store
+func.func @rotary(%x: memref<?x30xf32>, %cos: memref<?x3xf32>,
+                  %sin: memref<?x3xf32>) {
+  nn.rotary %x, %cos, %sin outs(%x : memref<?x30xf32>) {heads = 5 : i64}
+      : memref<?x30xf32>, memref<?x3xf32>, memref<?x3xf32>
+  return
+}
+
+// -----
+
+// CHECK-LABEL: func.func @cache_append(
+// CHECK-SAME:      %[[X:.*]]: memref<?x24xf32>, %[[LENGTHS:.*]]: memref<?xi64>, %[[LAYER:.*]]: index, %[[CACHE:.*]]: memref<?x?x?x2x12xf32>)
+// CHECK-DAG:     %[[ROWS:.*]] = memref.dim %[[X]], %c0
+// CHECK-DAG:     %[[BATCH:.*]] = memref.dim %[[CACHE]], %c1
+// CHECK-DAG:     %[[CAPACITY:.*]] = memref.dim %[[CACHE]], %c2
+// CHECK:         gpu.launch_func @kernels::@[[APPEND:cache_append_[0-9]+]] blocks in (%[[ROWS]], %c1{{[^,]*}}, %c1{{[^,]*}}) threads in (%c32,
+// CHECK-SAME:        args(%[[X]] : memref<?x24xf32>, %[[LENGTHS]] : memref<?xi64>, %[[CACHE]] : memref<?x?x?x2x12xf32>, %[[LAYER]] : index, %[[ROWS]] : index, %[[BATCH]] : index, %[[CAPACITY]] : index)
+// CHECK-NOT:     nn.cache_append
+// CHECK:       llvm.func @[[APPEND]](
+// CHECK:         llvm.load %{{.*}} -> i64
+// CHECK:         llvm.load %{{.*}} -> f32
+// CHECK:         llvm.store
+func.func @cache_append(%x: memref<?x24xf32>, %lengths: memref<?xi64>,
+                        %layer: index, %cache: memref<?x?x?x2x12xf32>) {
+  nn.cache_append %x, %lengths layer(%layer)
+      outs(%cache : memref<?x?x?x2x12xf32>)
+      : memref<?x24xf32>, memref<?xi64>
+  return
+}
+
+// -----
+
+// A thread per column of each sequence; nothing is read if there are no tokens.
+// CHECK-LABEL: func.func @last_rows(
+// CHECK-SAME:      %[[X:.*]]: memref<?x300xf32>, %[[IDS:.*]]: memref<?x?xi64>, %[[OUT:.*]]: memref<?x300xf32>)
+// CHECK-DAG:     %[[BATCH:.*]] = memref.dim %[[IDS]], %c0
+// CHECK-DAG:     %[[TOKENS:.*]] = memref.dim %[[IDS]], %c1
+// CHECK:         gpu.launch_func @kernels::@[[LAST:last_rows_[0-9]+]] blocks in (%[[BATCH]], %c2{{[^,]*}}, %c1{{[^,]*}}) threads in (%c256,
+// CHECK-SAME:        args(%[[X]] : memref<?x300xf32>, %[[OUT]] : memref<?x300xf32>, %[[TOKENS]] : index)
+// CHECK-NOT:     nn.last_rows
+// CHECK:       llvm.func @[[LAST]](
+// CHECK:         arith.cmpi ult, %{{.*}}, %c300_i64
+// CHECK:         %[[SOME:.*]] = arith.cmpi ne, %{{.*}}, %c0_i64
+// CHECK-NEXT:    scf.if %[[SOME]]
+// CHECK:           llvm.load
+// CHECK:           llvm.store
+func.func @last_rows(%x: memref<?x300xf32>, %ids: memref<?x?xi64>,
+                     %out: memref<?x300xf32>) {
+  nn.last_rows %x, %ids outs(%out : memref<?x300xf32>)
+      : memref<?x300xf32>, memref<?x?xi64>
+  return
+}
+
+// -----
+
+// The table of angles is left to the outliner, and so are rows of a width that
+// only the caller knows.
+// CHECK-LABEL: func.func @generic(
+// CHECK:         nn.rotary_table
+// CHECK:         nn.last_rows
+// CHECK-NOT:     gpu.launch_func
+func.func @generic(%ids: memref<?x?xi64>, %lengths: memref<?xi64>,
+                   %cos: memref<?x2xf32>, %sin: memref<?x2xf32>,
+                   %x: memref<?x?xf32>) {
+  nn.rotary_table %ids, %lengths outs(%cos, %sin : memref<?x2xf32>, memref<?x2xf32>)
+      {inv_freq = array<f32: 1.0, 0.1>} : memref<?x?xi64>, memref<?xi64>
+  nn.last_rows %x, %ids outs(%x : memref<?x?xf32>)
+      : memref<?x?xf32>, memref<?x?xi64>
+  return
+}
