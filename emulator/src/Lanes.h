@@ -30,6 +30,9 @@ template <class T> inline uint64_t put(T value) {
   }
 }
 
+/// Rounds once to f16 or bf16.
+uint16_t doubleToNarrow(Kind kind, double value);
+
 /// Runs `body(lane)` for the lanes of `mask`; the compiler sees a plain loop
 /// where all are there.
 template <class F> inline void forLanes(uint32_t mask, F body) {

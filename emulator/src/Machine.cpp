@@ -543,6 +543,14 @@ bool moe::emu::runLaunch(const Launch &launch, Statistics &statistics,
   std::vector<std::thread> helpers;
   unsigned count =
       unsigned(std::min<uint64_t>(std::max(launch.threads, 1u), blocks));
+  // Few blocks at a time where each is large.
+  uint64_t fit = kMaxStateBytes / std::max<uint64_t>(stateBytes(launch), 1);
+  if (fit == 0) {
+    report = "kernel " + launch.kernel->name +
+             ": its registers and local memory are too large";
+    return false;
+  }
+  count = unsigned(std::min<uint64_t>(count, fit));
   for (unsigned i = 1; i < count; ++i)
     helpers.emplace_back(work);
   work();

@@ -227,7 +227,7 @@ uint32_t maxSharedBytes(unsigned arch);
 
 /// Bytes that the registers and the local memory of one block may take here,
 /// and what they take.
-constexpr uint64_t kMaxStateBytes = 2ull << 30;
+constexpr uint64_t kMaxStateBytes = 1ull << 30;
 uint64_t stateBytes(const Launch &launch);
 
 /// What the driver refuses: grids, blocks and shared memory beyond the limits

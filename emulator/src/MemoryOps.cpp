@@ -259,10 +259,10 @@ static uint64_t applyAtom(AtomOp op, const Type &t, uint64_t old, uint64_t x,
       uint64_t result = 0;
       for (unsigned h = 0; h < t.count; ++h) {
         uint16_t a = uint16_t(old >> (16 * h)), b = uint16_t(x >> (16 * h));
-        uint16_t sum = t.kind == Kind::BF
-                           ? floatToBfloat(bfloatToFloat(a) + bfloatToFloat(b))
-                           : floatToHalf(halfToFloat(a) + halfToFloat(b));
-        result |= uint64_t(sum) << (16 * h);
+        double sum = t.kind == Kind::BF
+                         ? double(bfloatToFloat(a)) + double(bfloatToFloat(b))
+                         : double(halfToFloat(a)) + double(halfToFloat(b));
+        result |= uint64_t(doubleToNarrow(t.kind, sum)) << (16 * h);
       }
       return result;
     }
@@ -369,7 +369,11 @@ static bool decodeAtom(const DecodeContext &c, Instruction &i) {
     return c.fail("floats are only added here");
   if (isFloating && i.extra[0] > 0)
     return c.fail("minima and maxima of floats are not emulated");
-  if (i.type.bytes() < 2)
+  AtomOp op = AtomOp(i.extra[0]);
+  bool is16 = i.type.bytes() == 2;
+  if (i.type.bytes() < 2 || i.type.bits > 64 ||
+      (is16 && !isFloating && op != AtomOp::Exch && op != AtomOp::Cas) ||
+      ((op == AtomOp::Inc || op == AtomOp::Dec) && i.type.bits != 32))
     return c.fail("the type is not emulated");
   i.execute = executeAtom;
   return true;

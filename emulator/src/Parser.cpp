@@ -876,7 +876,8 @@ bool Parser::operand(std::vector<Operand> &out, uint64_t &count, Type type) {
     return false;
   if (token.kind == Token::Number) {
     uint64_t bits = minus ? 0 - token.value : token.value;
-    unsigned size = type.bits * type.count;
+    // With .pred a number is the mask of lanes that vote.
+    unsigned size = type.kind == Kind::Pred ? 0 : type.bits * type.count;
     if (size && size < 64)
       bits &= (uint64_t(1) << size) - 1;
     immediate(bits, o);

@@ -32,20 +32,21 @@ bool RaceDetector::isWriteOrdered(Warp &warp, const Instruction &at,
   unsigned me = warp.number;
   if (cell.writeWarp == 0)
     return true;
-  std::string who = std::string(what) + " what line " +
-                    std::to_string(cell.writeLine) + " stored for warp " +
-                    std::to_string(cell.writeWarp - 1);
+  auto who = [&] {
+    return std::string(what) + " what line " + std::to_string(cell.writeLine) +
+           " stored for warp " + std::to_string(cell.writeWarp - 1);
+  };
   if (cell.writeWarp != me + 1) {
     if (cell.writeClock <= seen(me, cell.writeWarp - 1u))
       return true;
-    return fault(warp, at, lane, who + ", without a barrier in between");
+    return fault(warp, at, lane, who() + ", without a barrier in between");
   }
   // One instruction of a warp is one event, whatever its lanes.
   if (cell.writeLane == lane || cell.writeSync != syncs[me] ||
       cell.writeLine == at.line)
     return true;
   return fault(warp, at, lane,
-               who + ", lane " + std::to_string(cell.writeLane) +
+               who() + ", lane " + std::to_string(cell.writeLane) +
                    ", without bar.warp.sync in between");
 }
 

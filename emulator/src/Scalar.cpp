@@ -319,7 +319,7 @@ static Step float3(Warp &w, const Instruction &i, uint32_t mask) {
 static double narrowToDouble(Kind kind, uint16_t bits) {
   return kind == Kind::BF ? bfloatToFloat(bits) : halfToFloat(bits);
 }
-static uint16_t doubleToNarrow(Kind kind, double value) {
+uint16_t moe::emu::doubleToNarrow(Kind kind, double value) {
   float near = float(value);
   // Round to odd on the way to f32, so that the second rounding is right.
   if (double(near) != value && near == near) {
@@ -626,6 +626,8 @@ static bool decodeMinMax(const DecodeContext &c, Instruction &i) {
       !checkModifiers(c, i, {"ftz", "NaN"}) || !floatFlags(c, i))
     return false;
   bool nan = has(i, "NaN");
+  if (nan && (!isFloat(i.type) || i.type.bits == 64))
+    return c.fail("modifier .NaN is not for this type");
   if (!isFloat(i.type)) {
     i.execute = INTEGERS(map2, IntegerF);
   } else if (isNarrow(i.type)) {
