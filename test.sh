@@ -108,13 +108,14 @@ ctest --test-dir "$build_dir" "${ctest_options[@]}" \
 runners+=("unit=ctest:$status:$results/unit.xml")
 
 # The runtime is built once more for each sanitizer: it is small, has threads,
-# and reads what strangers wrote. (The whole tree: cmake --preset sanitize.)
+# and reads what strangers wrote; so does the emulator. (The whole tree:
+# cmake --preset sanitize.) run_sanitized NAME SOURCE OPTION...
 run_sanitized() {
-  local name=$1 folder=$build_dir/runtime-$1 status=0
+  local name=$1 source=$2 folder=$build_dir/$2-$1 status=0
+  shift 2
   {
-    cmake -S runtime -B "$folder" -G Ninja -DCMAKE_C_COMPILER=clang-22 \
-      -DCMAKE_CXX_COMPILER=clang++-22 -DMOE_RT_SANITIZE="$1" \
-      >"$folder.log" 2>&1 &&
+    cmake -S "$source" -B "$folder" -G Ninja -DCMAKE_C_COMPILER=clang-22 \
+      -DCMAKE_CXX_COMPILER=clang++-22 "$@" >"$folder.log" 2>&1 &&
       ninja -C "$folder" -j "$jobs" >>"$folder.log" 2>&1 ||
       { tail -n 25 "$folder.log" >&2 && false; }
   } && ctest --test-dir "$folder" "${ctest_options[@]}" \
@@ -125,8 +126,14 @@ stage sanitize
 case ${filter:-runtime} in
 *runtime*)
   echo "-- the runtime under sanitizers"
-  run_sanitized address
-  run_sanitized thread
+  run_sanitized address runtime -DMOE_RT_SANITIZE=address
+  run_sanitized thread runtime -DMOE_RT_SANITIZE=thread
+  ;;
+esac
+case ${filter:-emulator} in
+*emulator*)
+  echo "-- the emulator under sanitizers"
+  run_sanitized emulator emulator -DMOE_EMULATOR_SANITIZE=address
   ;;
 esac
 
