@@ -466,18 +466,7 @@ cuLaunchKernelEx(const moe_cu_launch_config *config, moe_cu_function function,
   if (moe_cu_result result = enter(device))
     return result;
   const Kernel &kernel = *function->kernel;
-  uint64_t threads =
-      uint64_t(config->block_x) * config->block_y * config->block_z;
-  if (extra || !config->grid_x || !config->grid_y || !config->grid_z ||
-      config->grid_x > 0x7fffffff || config->grid_y > 65535 ||
-      config->grid_z > 65535 || !threads || threads > 1024)
-    return MOE_CU_INVALID_VALUE;
-  if (kernel.reqntid[0] && (kernel.reqntid[0] != config->block_x ||
-                            kernel.reqntid[1] != config->block_y ||
-                            kernel.reqntid[2] != config->block_z))
-    return MOE_CU_INVALID_VALUE;
-  if (kernel.maxntid[0] && threads > uint64_t(kernel.maxntid[0]) *
-                                         kernel.maxntid[1] * kernel.maxntid[2])
+  if (extra || (!arguments && !kernel.params.empty()))
     return MOE_CU_INVALID_VALUE;
   // 48 KiB without asking (CUDA C++ Programming Guide, "Shared Memory").
   uint64_t shared = uint64_t(kernel.staticShared) + config->shared_bytes;
@@ -504,6 +493,12 @@ cuLaunchKernelEx(const moe_cu_launch_config *config, moe_cu_function function,
   for (size_t i = 0; i < kernel.params.size(); ++i)
     std::memcpy(&launch.params[kernel.params[i].offset], arguments[i],
                 kernel.params[i].size);
+  std::string wrong;
+  if (!checkLaunch(launch, wrong)) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    state().report = wrong;
+    return MOE_CU_INVALID_VALUE;
+  }
   unsigned cores = std::thread::hardware_concurrency();
   launch.threads =
       unsigned(environment("MOE_EMULATOR_THREADS", cores ? cores : 1));
@@ -624,6 +619,7 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyHtoDAsync_v2(moe_cu_pointer to,
   if (!size)
     return MOE_CU_SUCCESS;
   return submit(stream, [=]() -> moe_cu_result {
+    std::lock_guard<std::mutex> lock(state().mutex);
     uint8_t *shadow = nullptr, *data = findBytes(device, to, size, shadow);
     if (!data)
       return MOE_CU_INVALID_VALUE;
@@ -644,6 +640,7 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoHAsync_v2(void *to,
   if (!size)
     return MOE_CU_SUCCESS;
   return submit(stream, [=]() -> moe_cu_result {
+    std::lock_guard<std::mutex> lock(state().mutex);
     uint8_t *shadow = nullptr, *data = findBytes(device, from, size, shadow);
     if (!data)
       return MOE_CU_INVALID_VALUE;
@@ -661,6 +658,7 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoDAsync_v2(moe_cu_pointer to,
   if (!size)
     return MOE_CU_SUCCESS;
   return submit(stream, [=]() -> moe_cu_result {
+    std::lock_guard<std::mutex> lock(state().mutex);
     uint8_t *shadowTo = nullptr, *shadowFrom = nullptr;
     uint8_t *target = findBytes(device, to, size, shadowTo);
     uint8_t *source = findBytes(device, from, size, shadowFrom);
@@ -690,6 +688,7 @@ MOE_CUDA_EXPORT moe_cu_result cuMemsetD8Async(moe_cu_pointer to,
   if (!count)
     return MOE_CU_SUCCESS;
   return submit(stream, [=]() -> moe_cu_result {
+    std::lock_guard<std::mutex> lock(state().mutex);
     uint8_t *shadow = nullptr, *data = findBytes(device, to, count, shadow);
     if (!data)
       return MOE_CU_INVALID_VALUE;
@@ -700,6 +699,7 @@ MOE_CUDA_EXPORT moe_cu_result cuMemsetD8Async(moe_cu_pointer to,
 }
 MOE_CUDA_EXPORT moe_cu_result cuPointerGetAttribute(void *value, int attribute,
                                                     moe_cu_pointer pointer) {
+  std::lock_guard<std::mutex> lock(state().mutex);
   for (int ordinal = 0; ordinal < kNumDevices; ++ordinal) {
     Device &device = state().devices[ordinal];
     if (!device.memory || !device.memory->find(pointer, 1))
