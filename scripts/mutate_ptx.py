@@ -39,6 +39,15 @@ CASES = (
      ["--target=cuda:sm_80", "--precision=bf16"], 1, (3, 70, 330)),
     ("bf16-sm_90a", ("BF16", 328, 264, 3, 2),
      ["--target=cuda:sm_90a", "--precision=bf16"], 0, (3, 40, 250)),
+    # Columns of weights that go round a warp's ring more than once.
+    ("decode-sm_90a", ("BF16", 8200, 16, 3, 2),
+     ["--target=cuda:sm_90a", "--precision=bf16"], 0, (1, 4)),
+    # More tiles than blocks: stages are used again for the next tile.
+    ("persistent-sm_90a", ("BF16", 136, 136, 3, 2),
+     ["--target=cuda:sm_90a", "--precision=bf16"], 0, (9000,)),
+    # More slots than one block sorts, and more experts than a warp has lanes.
+    ("plan-sm_80", ("F32", 8, 4, 40, 2), ["--target=cuda:sm_80"], 1,
+     (3, 3000, 9000)),
 )
 
 # What a line may be; the text that takes its place, or None: nothing does.

@@ -61,25 +61,35 @@ public:
     Value totals = b.at(i32, counts, b.i32(kWarps * numExperts));
     Value sums = b.at(i32, totals, b.i32(numExperts));
     Value slice = b.warpId();
-    count(slice, kWarps, counts);
+    count(slice, kWarps, getRow(counts, slice));
     b.barrier();
     sumExperts(kWarps, counts, totals);
     sumTokens(sums);
     b.barrier();
-    place(slice, kWarps, counts);
+    place(slice, kWarps, getRow(counts, slice));
   }
   static int64_t getSharedBytes(int64_t numExperts, int64_t slices) {
     return 4 * (slices * numExperts + numExperts + kWarps);
   }
 
-  void buildCount() { count(getSlice(), kSlices, b.argument(kCounts)); }
+  // A slice's counts are in shared memory while its warp works on them.
+  void buildCount() {
+    Value row = getRow(b.dynamicShared(), b.warpId());
+    count(getSlice(), kSlices, row);
+    copyRow(row, getRow(b.argument(kCounts), getSlice()));
+  }
   void buildSums() {
     Value totals = b.dynamicShared();
     Value sums = b.at(i32, totals, b.i32(numExperts));
     sumExperts(kSlices, b.argument(kCounts), totals);
     sumTokens(sums);
   }
-  void buildPlace() { place(getSlice(), kSlices, b.argument(kCounts)); }
+  void buildPlace() {
+    Value row = getRow(b.dynamicShared(), b.warpId());
+    copyRow(getRow(b.argument(kCounts), getSlice()), row);
+    syncWarp();
+    place(getSlice(), kSlices, row);
+  }
 
   /// Rows of each token, ascending: a thread per slot finds its place among the
   /// token's.
@@ -207,9 +217,19 @@ private:
                     b.compare(arith::CmpIPredicate::eq, rank, b.i32(0)));
   }
 
-  /// counts[slice, e] = slots of the slice with expert e. By one warp.
-  void count(Value slice, int64_t slices, Value counts) {
-    Value row = b.at(i32, counts, b.mul(slice, b.i32(numExperts)));
+  /// Row `number` of counts [number, E].
+  Value getRow(Value counts, Value number) {
+    return b.at(i32, counts, b.mul(number, b.i32(numExperts)));
+  }
+  /// By one warp, each lane some of the experts.
+  void copyRow(Value from, Value to) {
+    b.loop(b.laneId(), b.i32(numExperts), b.i32(kWarp), [&](Value e) {
+      b.store(b.load(i32, b.at(i32, from, e), 4), b.at(i32, to, e), 4);
+    });
+  }
+
+  /// row[e] = slots of the slice with expert e. By one warp.
+  void count(Value slice, int64_t slices, Value row) {
     b.loop(b.laneId(), b.i32(numExperts), b.i32(kWarp),
            [&](Value e) { b.store(b.i32(0), b.at(i32, row, e), 4); });
     syncWarp();
@@ -316,8 +336,7 @@ private:
   }
 
   /// Writes the rows of a slice. By one warp.
-  void place(Value slice, int64_t slices, Value counts) {
-    Value row = b.at(i32, counts, b.mul(slice, b.i32(numExperts)));
+  void place(Value slice, int64_t slices, Value row) {
     Value perToken = getSlotsPerToken();
     forEachSlot(
         slice, slices, [&](Value slot, Value expert, Value peers, Value rank) {
@@ -421,11 +440,12 @@ static LogicalResult lower(PlanOp op, KernelModule &kernels) {
   l.launch("all", &PlanKernel::buildAll, kThreads,
            PlanKernel::getSharedBytes(numExperts, kWarps), l.constant(1));
   l.b.setInsertionPointToStart(branch.elseBlock());
-  l.launch("count", &PlanKernel::buildCount, kSlicesPerBlock * kWarp, 0,
+  int64_t rowBytes = 4 * kSlicesPerBlock * numExperts;
+  l.launch("count", &PlanKernel::buildCount, kSlicesPerBlock * kWarp, rowBytes,
            l.constant(kBlocks));
   l.launch("sums", &PlanKernel::buildSums, kThreads,
            PlanKernel::getSharedBytes(numExperts, 0), l.constant(1));
-  l.launch("place", &PlanKernel::buildPlace, kSlicesPerBlock * kWarp, 0,
+  l.launch("place", &PlanKernel::buildPlace, kSlicesPerBlock * kWarp, rowBytes,
            l.constant(kBlocks));
   l.b.setInsertionPointAfter(branch);
   l.launch("inverse", &PlanKernel::buildInverse, 256, 0, l.getSlotBlocks());
