@@ -48,8 +48,8 @@ typedef enum {
   MOE_RT_IO = 9,
   /** The driver, the GPU or code for it is missing. */
   MOE_RT_NO_DEVICE = 10,
-  /** The GPU failed while it worked, and all of this process's work on it is
-   * lost: every later call of the session gives this status again. */
+  /** The GPU or its driver failed. Where its context is lost with that (an
+   * illegal address, say), every later call of the session fails the same. */
   MOE_RT_DEVICE_ERROR = 11
 } moe_rt_status;
 

@@ -181,13 +181,13 @@ static moe_rt_status take_stream(moe_gpu *gpu, void *stream, moe_error *error) {
     return result ? moe_cuda_fail(cuda, result, "cuStreamCreate", error)
                   : MOE_RT_OK;
   }
-  gpu->stream = stream;
   moe_cu_context context = NULL;
-  moe_cu_result result = cuda->f.stream_context(gpu->stream, &context);
+  moe_cu_result result = cuda->f.stream_context(stream, &context);
   if (result || context != cuda->context)
     return moe_fail(error, MOE_RT_INVALID_ARGUMENT,
                     "%s: stream is not one of the primary context of cuda:%d",
                     MOE_QP(cuda->path), cuda->ordinal);
+  gpu->stream = stream;
   return MOE_RT_OK;
 }
 
@@ -416,7 +416,7 @@ void moe_gpu_download(moe_gpu *gpu, uint64_t to, uint64_t from,
 }
 
 moe_rt_status moe_gpu_start(moe_rt_session *session, bool with_lengths,
-                            bool with_counts, moe_error *error) {
+                            moe_error *error) {
   moe_gpu *gpu = session->gpu;
   if (with_lengths) {
     // Replays in the stream still read the lengths that this call will change.
@@ -432,7 +432,6 @@ moe_rt_status moe_gpu_start(moe_rt_session *session, bool with_lengths,
     moe_gpu_upload(gpu, moe_gpu_lengths(session), (uintptr_t)from,
                    lengths_bytes(session));
   }
-  (void)with_counts;
   *error = gpu->failure;
   return error->status;
 }

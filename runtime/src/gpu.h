@@ -41,7 +41,7 @@ uint64_t moe_gpu_nothing(const moe_rt_session *session);
 /// A call: lengths go to the device, then copies and launches, of which the
 /// first failure is kept and given back at the end.
 moe_rt_status moe_gpu_start(moe_rt_session *session, bool with_lengths,
-                            bool with_counts, moe_error *error);
+                            moe_error *error);
 void moe_gpu_upload(moe_gpu *gpu, uint64_t to, uint64_t from,
                     uint64_t size_bytes);
 void moe_gpu_download(moe_gpu *gpu, uint64_t to, uint64_t from,

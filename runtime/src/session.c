@@ -983,7 +983,7 @@ static moe_rt_status run_on_device(moe_rt_session *s, const call *c,
                            "size differs from replay to replay",
                            MOE_Q(c->name));
   moe_error error;
-  if (moe_gpu_start(s, c->has_state, count, &error))
+  if (moe_gpu_start(s, c->has_state, &error))
     return moe_report(&error);
   for (uint32_t i = 0; i < c->function->num_arguments; i++) {
     if (!gpu->host_places[i])
@@ -1044,6 +1044,8 @@ static moe_rt_status run_call(moe_rt_session *s, const call *c,
     int64_t added = num_new_tokens(c);
     for (int64_t row = 0; row < s->max_batch; row++)
       s->lengths[row] += added;
+    if (s->gpu)
+      moe_gpu_set_lengths(s);
   }
   return take_counts(s, c, outputs);
 }
