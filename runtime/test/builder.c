@@ -251,8 +251,32 @@ uint8_t *builder_file(const builder *b, size_t *size) {
   return file;
 }
 
-void build_fake(builder *b) {
+static void add_params(builder *b) {
   const uint32_t none = MOE_ABI_NONE;
+  builder_param(b, "scale", 16, none);
+  builder_source(b, "scale", MOE_ABI_F32, "4");
+
+  builder_param(b, "experts", 128, FAKE_PACK);
+  for (uint32_t expert = 0; expert < 2; expert++)
+    for (uint32_t part = 0; part < 2; part++) {
+      char name[16];
+      snprintf(name, sizeof(name), "e%u.%s", expert, part ? "up" : "gate");
+      moe_abi_source *s = builder_source(b, name, MOE_ABI_F32, "3 2");
+      s->first = expert;
+      s->count = 1;
+      s->part = part;
+    }
+
+  builder_param(b, "joined", 6, none);
+  builder_source(b, "j0", MOE_ABI_U8, "3");
+  builder_source(b, "j1", MOE_ABI_U8, "2");
+  builder_source(b, "j2", MOE_ABI_U8, "1");
+
+  builder_param(b, "half", 8, none);
+  builder_source(b, "half", MOE_ABI_BF16, "2 2");
+}
+
+void build_fake(builder *b) {
   builder_start(b);
   b->header.max_length = FAKE_MAX_LENGTH;
   b->header.vocab_size = FAKE_VOCAB;
@@ -323,25 +347,25 @@ void build_fake(builder *b) {
   builder_argument(b, "flat", MOE_ABI_INPUT, MOE_ABI_I32, "B*S");
   builder_argument(b, "y", MOE_ABI_OUTPUT, MOE_ABI_I32, "B*S 2");
 
-  builder_param(b, "scale", 16, none);
-  builder_source(b, "scale", MOE_ABI_F32, "4");
+  add_params(b);
+}
 
-  builder_param(b, "experts", 128, FAKE_PACK);
-  for (uint32_t expert = 0; expert < 2; expert++)
-    for (uint32_t part = 0; part < 2; part++) {
-      char name[16];
-      snprintf(name, sizeof(name), "e%u.%s", expert, part ? "up" : "gate");
-      moe_abi_source *s = builder_source(b, name, MOE_ABI_F32, "3 2");
-      s->first = expert;
-      s->count = 1;
-      s->part = part;
-    }
+static void add_device(builder *b, const char *name, uint32_t level) {
+  builder_device(b, name, level)->exact = level == 90;
+  add_params(b);
+  moe_abi_kernel *scale = builder_kernel(b, "scale", 8);
+  scale->dynamic_shared = 100000;
+  scale->cluster[0] = level == 90 ? 2 : 1;
+  builder_kernel(b, "positive", 4);
+  builder_kernel(b, "append", 7)->flags = MOE_ABI_KERNEL_OVERLAPS;
+  builder_kernel(b, "copy", 3);
+  builder_kernel(b, "param", 6);
+  builder_image(b, MOE_ABI_IMAGE_CUBIN, "a cubin");
+}
 
-  builder_param(b, "joined", 6, none);
-  builder_source(b, "j0", MOE_ABI_U8, "3");
-  builder_source(b, "j1", MOE_ABI_U8, "2");
-  builder_source(b, "j2", MOE_ABI_U8, "1");
-
-  builder_param(b, "half", 8, none);
-  builder_source(b, "half", MOE_ABI_BF16, "2 2");
+void build_fake_devices(builder *b) {
+  build_fake(b);
+  add_device(b, "sm_80", 80);
+  builder_image(b, MOE_ABI_IMAGE_PTX, ".version 8.3");
+  add_device(b, "sm_90a", 90);
 }

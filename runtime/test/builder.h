@@ -52,7 +52,8 @@ uint8_t *builder_wrap(const uint8_t *note, size_t note_size, size_t *size);
 /// builder_wrap() of builder_note().
 uint8_t *builder_file(const builder *b, size_t *size);
 
-/// The module of fake.c.
+/// The module of fake.c, without and with its code for GPUs.
 void build_fake(builder *b);
+void build_fake_devices(builder *b);
 
 #endif // MOE_RT_TEST_BUILDER_H

@@ -1,8 +1,8 @@
 //===- fake.c - A module written by hand ----------------------------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
-// What moe-compile would make for the manifest of build_fake(): the tests of
-// the runtime need no compiler.
+// What moe-compile would make for the manifest of build_fake_devices(): the
+// tests of the runtime need no compiler.
 //===----------------------------------------------------------------------===//
 #include "fake.h"
 #include "moe_abi.h"
@@ -232,6 +232,100 @@ static void flatten(moe_abi_context *context, uint64_t *slots) {
 }
 
 //===----------------------------------------------------------------------===//
+// On a GPU: the kernels of driver.c, a block of each
+//===----------------------------------------------------------------------===//
+
+// Kernels in the order of their table.
+enum { SCALE, POSITIVE, APPEND, COPY, PARAM };
+
+static void launch(moe_abi_context *context, uint32_t kernel,
+                   uint64_t *arguments, uint32_t n,
+                   const moe_abi_tensor_map *const *maps) {
+  void *pointers[8];
+  for (uint32_t i = 0; i < n; i++)
+    pointers[i] = &arguments[i];
+  moe_abi_launch l = {kernel, n, {2, 1, 1}, pointers, maps};
+  context->launch(context, &l);
+}
+
+static void gpu_scale(moe_abi_context *context, uint64_t *slots,
+                      uint64_t full) {
+  // The first argument by way of a tensor map.
+  moe_abi_tensor_map map = {slots[FIRST], MOE_ABI_F32, 2, {4, slots[T]},
+                            {16},         {4, 1},      0};
+  const moe_abi_tensor_map *maps[8] = {slots[T] ? &map : 0};
+  uint64_t arguments[8] = {slots[FIRST],     (uint64_t)context->params[0],
+                           slots[FIRST + 2], slots[FIRST + 1],
+                           slots[FIRST + 3], slots[FIRST + 4],
+                           slots[T],         full};
+  launch(context, SCALE, arguments, 8, maps);
+}
+static void gpu_scale_some(moe_abi_context *context, uint64_t *slots) {
+  gpu_scale(context, slots, 0);
+}
+static void gpu_scale_full(moe_abi_context *context, uint64_t *slots) {
+  gpu_scale(context, slots, 1);
+}
+
+static void gpu_positive(moe_abi_context *context, uint64_t *slots) {
+  uint64_t arguments[4] = {slots[FIRST], slots[FIRST + 1], slots[FIRST + 2],
+                           slots[T]};
+  launch(context, POSITIVE, arguments, 4, 0);
+}
+
+static void gpu_append(moe_abi_context *context, uint64_t *slots) {
+  uint64_t arguments[7] = {slots[FIRST],     slots[FIRST + 1], slots[FIRST + 2],
+                           slots[FIRST + 3], slots[B],         slots[S],
+                           slots[N]};
+  launch(context, APPEND, arguments, 7, 0);
+}
+
+static void gpu_last(moe_abi_context *context, uint64_t *slots) {
+  uint64_t arguments[3] = {slots[FIRST + 2], slots[FIRST + 3],
+                           slots[B] * slots[N] * 8};
+  launch(context, COPY, arguments, 3, 0);
+}
+
+static void gpu_param(moe_abi_context *context, uint64_t *slots) {
+  uint64_t arguments[6];
+  for (int i = 0; i < 4; i++)
+    arguments[i] = (uint64_t)context->params[i];
+  arguments[4] = slots[FIRST];
+  arguments[5] = slots[FIRST + 1];
+  launch(context, PARAM, arguments, 6, 0);
+}
+
+static void gpu_nothing(moe_abi_context *context, uint64_t *slots) {
+  (void)context, (void)slots;
+}
+
+// affine, nested, floats: launches that cannot be.
+static void gpu_no_kernel(moe_abi_context *context, uint64_t *slots) {
+  launch(context, 5, slots, 1, 0);
+}
+static void gpu_few_arguments(moe_abi_context *context, uint64_t *slots) {
+  launch(context, COPY, slots, 2, 0);
+}
+static void gpu_large_grid(moe_abi_context *context, uint64_t *slots) {
+  void *pointers[3] = {slots, slots, slots};
+  moe_abi_launch l = {COPY, 3, {1, 65536, 1}, pointers, 0};
+  context->launch(context, &l);
+  // Nothing more of this call is launched.
+  launch(context, COPY, slots, 3, 0);
+}
+static void gpu_wrong_map(moe_abi_context *context, uint64_t *slots) {
+  moe_abi_tensor_map map = {slots[FIRST], MOE_ABI_I32, 6, {1}, {0}, {1}, 0};
+  const moe_abi_tensor_map *maps[3] = {&map};
+  launch(context, COPY, slots, 3, maps);
+}
+
+#define GPU_CODES                                                              \
+  {gpu_scale_some, gpu_scale_full,    scale_arena, scale_arena_full,           \
+   gpu_positive,   gpu_append,        gpu_last,    gpu_param,                  \
+   gpu_no_kernel,  gpu_few_arguments, gpu_nothing, greedy_arena,               \
+   gpu_large_grid, gpu_wrong_map,     pack}
+
+//===----------------------------------------------------------------------===//
 
 #define CODES                                                                  \
   {scale,  scale_full,   scale_arena, scale_arena_full, positive,              \
@@ -240,10 +334,23 @@ static void flatten(moe_abi_context *context, uint64_t *slots) {
 
 static const moe_abi_library level3 = {3, FAKE_NUM_CODES, CODES};
 static const moe_abi_library level4 = {4, FAKE_NUM_CODES, CODES};
+static const moe_abi_library level80 = {80, FAKE_NUM_CODES, GPU_CODES};
+static const moe_abi_library level90 = {90, FAKE_NUM_CODES, GPU_CODES};
 
 __attribute__((visibility("default"))) const moe_abi_library *
 moe_library_query(uint32_t abi_major, uint32_t level) {
   if (abi_major != MOE_ABI_MAJOR)
     return 0;
-  return level == 4 ? &level4 : level == 3 ? &level3 : 0;
+  switch (level) {
+  case 3:
+    return &level3;
+  case 4:
+    return &level4;
+  case 80:
+    return &level80;
+  case 90:
+    return &level90;
+  default:
+    return 0;
+  }
 }

@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
   if (argc != 2)
     return 2;
   static builder b;
-  build_fake(&b);
+  build_fake_devices(&b);
   size_t size;
   uint8_t *note = builder_note(&b, &size);
   FILE *file = fopen(argv[1], "w");
