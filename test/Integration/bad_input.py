@@ -984,7 +984,7 @@ def check_artifacts(s, i):
         s.finish("artifact/sealing", [], "", broken)
     for name, offset, format_, value, code, text in (
             ("abi-older", 8, "<I", 0, None, "compile it again"),
-            ("abi-newer", 8, "<I", 2, None, ""),
+            ("abi-newer", 8, "<I", 99, None, ""),
             ("abi-newer-minor", 12, "<I", 99, None, ""),
             ("manifest-size", 16, "<Q", 2**63, 1, ""),
             ("manifest-zero", 16, "<Q", 0, 1, ""),
