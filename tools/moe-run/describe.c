@@ -152,6 +152,60 @@ static void print_parameters(const moe_json *root) {
   }
 }
 
+/// "sm_80       compute capability 8.0 or later, cubin 21.0 KiB, ...", then
+/// a line per kernel.
+static void print_device(const moe_json *device) {
+  bool exact = false, overlaps;
+  moe_json_bool(moe_json_find(device, "exact"), &exact);
+  const moe_json *images = moe_json_find(device, "images");
+  const moe_json *kernels = moe_json_find(device, "kernels");
+  const moe_json *parameters = moe_json_find(device, "parameters");
+  const char *name = string_of(device, "name");
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < moe_json_size(parameters); i++)
+    if (__builtin_add_overflow(
+            bytes,
+            number_of(moe_json_find(moe_json_at(parameters, i), name), "bytes"),
+            &bytes))
+      bytes = UINT64_MAX;
+  tool_print("%-11s compute capability %s%s", MOE_Q(name),
+             MOE_Q(string_of(device, "compute_capability")),
+             exact ? "" : " or later");
+  for (size_t i = 0; i < moe_json_size(images); i++) {
+    tool_print(", %s ", MOE_Q(string_of(moe_json_at(images, i), "kind")));
+    print_bytes(number_of(moe_json_at(images, i), "bytes"));
+  }
+  tool_print(", parameters ");
+  print_bytes(bytes);
+  tool_print("\n");
+  for (size_t i = 0; i < moe_json_size(kernels); i++) {
+    const moe_json *kernel = moe_json_at(kernels, i);
+    uint64_t registers = number_of(kernel, "registers"), blocks = 1,
+             threads = 1;
+    for (size_t d = 0; d < 3; d++) {
+      uint64_t size = 1;
+      if (moe_json_uint64(moe_json_at(moe_json_find(kernel, "block"), d),
+                          &size))
+        threads *= size;
+      if (moe_json_uint64(moe_json_at(moe_json_find(kernel, "cluster"), d),
+                          &size))
+        blocks *= size;
+    }
+    tool_print("  %s: %llu threads", MOE_Q(string_of(kernel, "name")),
+               (unsigned long long)threads);
+    if (registers)
+      tool_print(", %llu registers", (unsigned long long)registers);
+    tool_print(", shared memory ");
+    print_bytes(number_of(kernel, "static_shared") +
+                number_of(kernel, "dynamic_shared"));
+    if (blocks > 1)
+      tool_print(", clusters of %llu", (unsigned long long)blocks);
+    if (moe_json_bool(moe_json_find(kernel, "overlaps"), &overlaps) && overlaps)
+      tool_print(", overlaps");
+    tool_print("\n");
+  }
+}
+
 static void print_description(const char *path, const moe_json *root) {
   tool_print("%s: %s for %s (", MOE_QP(path), MOE_Q(string_of(root, "model")),
              MOE_Q(string_of(root, "target")));
@@ -177,6 +231,9 @@ static void print_description(const char *path, const moe_json *root) {
   for (size_t i = 0; i < moe_json_size(functions); i++)
     print_function(moe_json_at(functions, i));
   print_parameters(root);
+  const moe_json *devices = moe_json_find(root, "devices");
+  for (size_t i = 0; i < moe_json_size(devices); i++)
+    print_device(moe_json_at(devices, i));
 }
 
 int run_describe(const char *path, bool as_json) {
