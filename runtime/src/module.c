@@ -191,9 +191,9 @@ static moe_rt_status find_target(moe_rt_module *module, const char *path,
   // The check that this is the file whose manifest was read comes after its
   // being mapped; its size alone could still lie.
   if (!status && again.size_bytes != id->size_bytes)
-    status = moe_fail(error, MOE_RT_BAD_FILE,
-                      "%s: was changed while it was opened",
-                      MOE_QP(module->path));
+    status =
+        moe_fail(error, MOE_RT_BAD_FILE, "%s: was changed while it was opened",
+                 MOE_QP(module->path));
   if (!status)
     status = moe_cuda_open(module->cuda, w->driver, w->ordinal, module->path,
                            module->manifest, bytes, error);

@@ -50,9 +50,8 @@ private:
   LogicalResult check() {
     if (failed(checkParameterRefs(module)))
       return failure();
-    WalkResult walk = module.walk([&](ParallelOp loop) {
-      return WalkResult(checkLoop(loop));
-    });
+    WalkResult walk = module.walk(
+        [&](ParallelOp loop) { return WalkResult(checkLoop(loop)); });
     return failure(walk.wasInterrupted());
   }
 
@@ -141,7 +140,8 @@ private:
                             address);
     }
     Value self = func.getArgument(0);
-    Value parallelFor = loadContextField(b, loc, self, ContextField::ParallelFor);
+    Value parallelFor =
+        loadContextField(b, loc, self, ContextField::ParallelFor);
     Value bodyAddress = LLVM::AddressOfOp::create(b, loc, pointer, name);
     Value size = castTo(b, loc, i64, op.getSize());
     auto type =
