@@ -27,7 +27,7 @@ CASES = (
     ({FAIL: "cuDevicePrimaryCtxRetain:1:2"}, 4, ("OUT_OF_MEMORY",)),
     ({FAIL: "cuModuleLoadDataEx:1:999"}, 1, ("cuModuleLoadDataEx", "999")),
     ({FAIL: "cuModuleLoadDataEx:1:2"}, 4, ("memory",)),
-    ({FAIL: "cuModuleLoadDataEx:2:222"}, 4, ("does not take", "sm_80")),
+    ({FAIL: "cuModuleLoadDataEx:1:222"}, 4, ("does not take", "PTX", "sm_80")),
     ({FAIL: "cuModuleGetFunction:2:500"}, 1, ("has no kernel",)),
     ({FAIL: "cuMemAlloc:1:2"}, 4,
      ("out of memory", "for parameter 'router.weight' of 640 bytes")),
