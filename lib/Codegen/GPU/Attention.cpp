@@ -239,9 +239,6 @@ LogicalResult moe::selectAttention(Operation *op, KernelModule &kernels) {
   auto attention = dyn_cast<nn::AttentionOp>(op);
   if (!attention)
     return failure();
-  auto isDense = [](Value memref) {
-    return cast<MemRefType>(memref.getType()).getLayout().isIdentity();
-  };
   auto keys = cast<MemRefType>(attention.getKeys().getType());
   Value out = attention.getOuts()[0];
   AttentionShape shape = {int64_t(attention.getHeads()), keys.getDimSize(3),
@@ -251,9 +248,7 @@ LogicalResult moe::selectAttention(Operation *op, KernelModule &kernels) {
     shape.window = *attention.getWindow();
   if (ShapedType::isDynamic(shape.kvHeads) ||
       ShapedType::isDynamic(shape.headSize) || shape.headSize > kMaxHeadSize ||
-      !isDense(attention.getQ()) || !isDense(attention.getKeys()) ||
-      !isDense(attention.getValues()) || !isDense(attention.getLengths()) ||
-      !isDense(out))
+      !hasDenseOperands(op))
     return failure();
 
   OpBuilder b(op);

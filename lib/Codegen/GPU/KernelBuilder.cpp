@@ -269,6 +269,13 @@ gpu::LaunchFuncOp moe::buildLaunch(OpBuilder &b, Location loc,
                                    arguments);
 }
 
+bool moe::hasDenseOperands(Operation *op) {
+  return llvm::all_of(op->getOperandTypes(), [](Type type) {
+    auto memref = dyn_cast<MemRefType>(type);
+    return !memref || memref.getLayout().isIdentity();
+  });
+}
+
 std::string moe::printRegion(Region &region) {
   std::string text;
   llvm::raw_string_ostream os(text);

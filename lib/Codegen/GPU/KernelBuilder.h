@@ -159,6 +159,9 @@ gpu::LaunchFuncOp buildLaunch(OpBuilder &b, Location loc,
                               LLVM::LLVMFuncOp kernel, ValueRange grid,
                               ValueRange arguments);
 
+/// Whether the elements of each memref lie one behind the other.
+bool hasDenseOperands(Operation *op);
+
 /// Text that is equal for regions that do the same, as key of a name.
 std::string printRegion(Region &region);
 

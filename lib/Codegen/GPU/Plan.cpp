@@ -365,12 +365,6 @@ private:
 };
 } // namespace
 
-static bool areDense(ValueRange memrefs) {
-  return llvm::all_of(memrefs, [](Value memref) {
-    return cast<MemRefType>(memref.getType()).getLayout().isIdentity();
-  });
-}
-
 namespace {
 /// Launches the kernels of one op.
 class PlanLaunches {
@@ -426,7 +420,7 @@ public:
 
 static LogicalResult lower(PlanOp op, KernelModule &kernels) {
   int64_t numExperts = op.getNumExperts();
-  if (numExperts > kMaxExperts || !areDense(op->getOperands()))
+  if (numExperts > kMaxExperts || !hasDenseOperands(op))
     return failure();
   PlanLaunches l(op, kernels, numExperts, op.getExperts(), op.getWeights());
   for (auto [i, out] : llvm::enumerate(op.getOuts()))
@@ -454,7 +448,7 @@ static LogicalResult lower(PlanOp op, KernelModule &kernels) {
 }
 
 static LogicalResult lower(ListEntriesOp op, KernelModule &kernels) {
-  if (!areDense(op->getOperands()))
+  if (!hasDenseOperands(op))
     return failure();
   PlanLaunches l(op, kernels, op.getNumExperts(), op.getExperts(),
                  op.getWeights());

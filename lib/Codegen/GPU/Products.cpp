@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #include "Products.h"
-#include "WarpgroupProducts.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "moe/Dialect/MoE/IR/MoE.h"
 #include "moe/Dialect/NN/IR/NN.h"
@@ -188,32 +187,11 @@ void TileCopier::start(const Copy &copy, Value first, Value tile) {
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Places of a kernel's arguments.
-struct TileArguments {
-  explicit TileArguments(const TileConfig &config) {
-    unsigned next = 1;
-    b = next;
-    next += config.parts;
-    out = next++;
-    bias = next;
-    next += config.bias ? config.parts : 0;
-    offsets = next;
-    next += config.grouped;
-    gather = next;
-    next += config.gather;
-    m = next++;
-    n = next++;
-    k = next++;
-    experts = next;
-  }
-  unsigned a = 0, b, out, bias, offsets, gather, m, n, k, experts;
-};
-
 /// out = epilogue(a b^T): one tile for each block.
 class TileKernel {
 public:
   TileKernel(KernelBuilder &b, const TileConfig &config)
-      : b(b), config(config), arguments(config) {}
+      : b(b), config(config), arguments(config.getArguments()) {}
 
   void build();
 
@@ -228,7 +206,7 @@ private:
 
   KernelBuilder &b;
   const TileConfig &config;
-  TileArguments arguments;
+  ProductArguments arguments;
   std::unique_ptr<Multiplier> multiplier;
   Value m, n, k;
   Value expert, row, rows, column; // of the tile; i32
@@ -490,46 +468,6 @@ void TileKernel::finish(ValueRange sums, ValueRange rowsInside, Value own,
 // On the host
 //===----------------------------------------------------------------------===//
 
-static FailureOr<Product> readTileProduct(Operation *op) {
-  Product product;
-  if (auto grouped = dyn_cast<GroupedMatmulOp>(op)) {
-    if (!grouped.getScatter().empty())
-      return failure();
-    product.a = grouped.getA();
-    product.offsets = grouped.getOffsets();
-    product.gather = grouped.getGather();
-    llvm::append_range(product.bs, grouped.getBs());
-    llvm::append_range(product.biases, grouped.getBiases());
-    product.epilogue = &grouped.getEpilogue();
-  } else if (auto linear = dyn_cast<nn::LinearOp>(op)) {
-    product.a = linear.getX();
-    product.bs.push_back(linear.getWeight());
-    if (linear.getBias())
-      product.biases.push_back(linear.getBias());
-    product.accumulate = linear.getAccumulate();
-  } else if (auto router = dyn_cast<RouterLogitsOp>(op)) {
-    product.a = router.getX();
-    product.bs.push_back(router.getRouter());
-    if (router.getBias())
-      product.biases.push_back(router.getBias());
-  } else {
-    return failure();
-  }
-  product.out = cast<DestinationOpInterface>(op).getOutsMutable()[0].get();
-  for (Value operand : op->getOperands()) {
-    auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type || !type.getLayout().isIdentity())
-      return failure();
-  }
-  auto weights = cast<MemRefType>(product.bs[0].getType());
-  if (!weights.hasStaticShape())
-    return failure();
-  product.k = weights.getShape().back();
-  product.n = weights.getShape().drop_back().back();
-  product.experts = product.offsets ? weights.getDimSize(0) : 1;
-  return product;
-}
-
 static bool isSupported(const Product &product) {
   auto sameType = [](ArrayRef<Value> values) {
     return llvm::all_of(values, [&](Value value) {
@@ -582,40 +520,25 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   os << "_" << config.shape.rows << "x" << config.getColumns() << "x"
      << config.shape.depth << "_g" << config.parts << "_" << product.getKind();
 
-  TileArguments places(config);
-  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
-  SmallVector<Type> types(places.experts + config.grouped, pointer);
-  for (unsigned i = places.m; i < types.size(); ++i)
-    types[i] = b.getI64Type();
   KernelShape kernelShape;
   kernelShape.threads = config.shape.getThreads();
   kernelShape.dynamicShared = config.shape.stages * config.getStageBytes();
   LLVM::LLVMFuncOp kernel = kernels.getKernel(
-      kernels.getName(prefix, config.getKey()), types, kernelShape,
+      kernels.getName(prefix, config.getKey()),
+      config.getArguments().getTypes(b.getContext()), kernelShape,
       [&](KernelBuilder &k) { TileKernel(k, config).build(); });
 
-  auto constant = [&](int64_t value) -> Value {
-    return arith::ConstantIndexOp::create(b, value);
-  };
-  SmallVector<Value> arguments = {product.a};
-  llvm::append_range(arguments, product.bs);
-  arguments.push_back(product.out);
-  llvm::append_range(arguments, product.biases);
-  if (config.grouped)
-    arguments.push_back(product.offsets);
-  if (config.gather)
-    arguments.push_back(product.gather);
-  arguments.append({rows, constant(product.n), constant(product.k)});
-  if (config.grouped)
-    arguments.push_back(constant(product.experts));
+  SmallVector<Value> operands = {product.a};
+  llvm::append_range(operands, product.bs);
+  Value columnTiles = arith::ConstantIndexOp::create(
+      b, llvm::divideCeil(product.n, config.getColumns()));
   buildLaunch(b, b.getLoc(), kernel,
-              {product.getMaxRowTiles(b, rows, config.shape.rows),
-               constant(llvm::divideCeil(product.n, config.getColumns()))},
-              arguments);
+              {product.getMaxRowTiles(b, rows, config.shape.rows), columnTiles},
+              product.getArguments(b, operands, rows));
 }
 
 LogicalResult moe::selectProduct(Operation *op, KernelModule &kernels) {
-  FailureOr<Product> product = readTileProduct(op);
+  FailureOr<Product> product = readProduct(op);
   if (failed(product) || !isSupported(*product))
     return failure();
   TileConfig config = {};
@@ -634,8 +557,7 @@ LogicalResult moe::selectProduct(Operation *op, KernelModule &kernels) {
   config.tensorCores = useTensorCores(op, config, kernels.getTarget());
 
   ImplicitLocOpBuilder b(op->getLoc(), op);
-  Value rows = b.createOrFold<memref::DimOp>(
-      product->gather ? product->gather : product->a, 0);
+  Value rows = product->getRows(b);
   ArrayRef<TileShape> tiles(kExactTiles);
   if (config.tensorCores)
     tiles = kTensorTiles;

@@ -3,7 +3,7 @@
 //===----------------------------------------------------------------------===//
 #ifndef MOE_LIB_CODEGEN_GPU_PRODUCTS_H
 #define MOE_LIB_CODEGEN_GPU_PRODUCTS_H
-#include "KernelBuilder.h"
+#include "Product.h"
 
 namespace mlir::moe {
 
@@ -46,6 +46,9 @@ struct TileConfig {
   int64_t getBBytes() const { return getColumns() * getRowBytes(b); }
   int64_t getStageBytes() const { return getABytes() + parts * getBBytes(); }
   std::string getKey() const;
+  ProductArguments getArguments() const {
+    return ProductArguments(parts, bool(bias), grouped, gather);
+  }
 };
 
 /// Rows of k in shared memory, as chunks of 16 bytes. Chunk c of row r is where

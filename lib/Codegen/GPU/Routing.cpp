@@ -113,12 +113,8 @@ LogicalResult moe::selectRouting(Operation *op, KernelModule &kernels) {
     return failure();
   auto scores = cast<MemRefType>(topK.getScores().getType());
   int64_t numExperts = scores.getDimSize(1), k = topK.getK();
-  auto isDense = [](Value memref) {
-    return cast<MemRefType>(memref.getType()).getLayout().isIdentity();
-  };
   if (ShapedType::isDynamic(numExperts) || numExperts > kMaxRanks * kWarp ||
-      !scores.getElementType().isF32() ||
-      !llvm::all_of(op->getOperands(), isDense))
+      !scores.getElementType().isF32() || !hasDenseOperands(op))
     return failure();
 
   OpBuilder b(op);

@@ -17,13 +17,6 @@ static constexpr int64_t kMaxGridY = 65535;
 // A thread per column
 //===----------------------------------------------------------------------===//
 
-bool moe::hasDenseOperands(Operation *op) {
-  return llvm::all_of(op->getOperandTypes(), [](Type type) {
-    auto memref = dyn_cast<MemRefType>(type);
-    return !memref || memref.getLayout().isIdentity();
-  });
-}
-
 bool moe::canLaunchPerColumn(int64_t columns) {
   return ShapedType::isStatic(columns) && columns > 0 &&
          columns <= kMaxGridY * kMaxThreads;

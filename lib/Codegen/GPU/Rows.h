@@ -7,9 +7,6 @@
 
 namespace mlir::moe {
 
-/// Whether the elements of each memref lie one behind the other.
-bool hasDenseOperands(Operation *op);
-
 /// Whether launchPerColumn() takes so many columns; not if they are unknown.
 bool canLaunchPerColumn(int64_t columns);
 

@@ -6,9 +6,7 @@
 #include "Warpgroup.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
-#include "mlir/IR/IRMapping.h"
 #include "moe/Dialect/MoE/IR/MoE.h"
-#include "moe/Dialect/NN/IR/NN.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -71,6 +69,9 @@ struct ProductConfig {
     return getTableOffset() + (grouped ? TileTable::kBytes : 0);
   }
 
+  ProductArguments getArguments() const {
+    return ProductArguments(parts, bool(bias), grouped, gather);
+  }
   std::string getKey() const {
     std::string key;
     llvm::raw_string_ostream os(key);
@@ -83,32 +84,11 @@ struct ProductConfig {
   }
 };
 
-/// Places of a kernel's arguments.
-struct ProductArguments {
-  explicit ProductArguments(const ProductConfig &config) {
-    unsigned next = 1;
-    b = next;
-    next += config.parts;
-    out = next++;
-    bias = next;
-    next += config.bias ? config.parts : 0;
-    offsets = next;
-    next += config.grouped;
-    gather = next;
-    next += config.gather;
-    m = next++;
-    n = next++;
-    k = next++;
-    experts = next;
-  }
-  unsigned a = 0, b, out, bias, offsets, gather, m, n, k, experts;
-};
-
 /// out = epilogue(a b^T): 128 threads fetch tiles, 256 multiply them.
 class ProductKernel {
 public:
   ProductKernel(KernelBuilder &b, const ProductConfig &config)
-      : b(b), config(config), arguments(config) {}
+      : b(b), config(config), arguments(config.getArguments()) {}
 
   static SmallVector<Type> getArgumentTypes(MLIRContext *context,
                                             const ProductConfig &config);
@@ -158,16 +138,12 @@ private:
 
 SmallVector<Type> ProductKernel::getArgumentTypes(MLIRContext *context,
                                                   const ProductConfig &config) {
-  ProductArguments places(config);
-  Type pointer = LLVM::LLVMPointerType::get(context);
-  Type size = IntegerType::get(context, 64);
-  SmallVector<Type> types(places.experts + config.grouped, pointer);
+  ProductArguments places = config.getArguments();
+  SmallVector<Type> types = places.getTypes(context);
   if (!config.gather)
     types[places.a] = getTensorMapType(context);
   for (unsigned i = 0; i < config.parts; ++i)
     types[places.b + i] = getTensorMapType(context);
-  for (unsigned i = places.m; i < types.size(); ++i)
-    types[i] = size;
   return types;
 }
 
@@ -595,69 +571,8 @@ void ProductKernel::storeTransposed(const Tile &tile, Value sums, int64_t half,
 // On the host
 //===----------------------------------------------------------------------===//
 
-Value moe::applyEpilogue(KernelBuilder &b, Region *epilogue,
-                         ValueRange values) {
-  if (!epilogue)
-    return values[0];
-  Block &body = epilogue->front();
-  IRMapping mapping;
-  mapping.map(body.getArguments(), values);
-  for (Operation &op : body.without_terminator())
-    b.clone(op, mapping);
-  return mapping.lookupOrDefault(body.getTerminator()->getOperand(0));
-}
-
-Value Product::getMaxRowTiles(ImplicitLocOpBuilder &b, Value rows,
-                              int64_t tileRows) const {
-  Value size = arith::ConstantIndexOp::create(b, tileRows);
-  if (!offsets)
-    return b.createOrFold<arith::CeilDivUIOp>(rows, size);
-  return b.createOrFold<arith::AddIOp>(
-      b.createOrFold<arith::DivUIOp>(rows, size),
-      b.createOrFold<arith::MinUIOp>(
-          rows, arith::ConstantIndexOp::create(b, experts)));
-}
-
 static MemRefType getMemRef(Value value) {
   return cast<MemRefType>(value.getType());
-}
-
-static FailureOr<Product> readProduct(Operation *op) {
-  Product product;
-  if (auto grouped = dyn_cast<GroupedMatmulOp>(op)) {
-    if (!grouped.getScatter().empty() || grouped.getOuts().size() != 1)
-      return failure();
-    product.a = grouped.getA();
-    product.out = grouped.getOuts()[0];
-    product.offsets = grouped.getOffsets();
-    product.gather = grouped.getGather();
-    llvm::append_range(product.bs, grouped.getBs());
-    llvm::append_range(product.biases, grouped.getBiases());
-    product.epilogue = &grouped.getEpilogue();
-  } else if (auto linear = dyn_cast<nn::LinearOp>(op)) {
-    if (linear.getOuts().size() != 1)
-      return failure();
-    product.a = linear.getX();
-    product.out = linear.getOuts()[0];
-    product.bs.push_back(linear.getWeight());
-    if (linear.getBias())
-      product.biases.push_back(linear.getBias());
-    product.accumulate = linear.getAccumulate();
-  } else {
-    return failure();
-  }
-  for (Value operand : op->getOperands()) {
-    auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type || !type.getLayout().isIdentity())
-      return failure();
-  }
-  auto weights = getMemRef(product.bs[0]);
-  if (!weights.hasStaticShape())
-    return failure();
-  product.k = weights.getShape().back();
-  product.n = weights.getShape().drop_back().back();
-  product.experts = product.offsets ? weights.getDimSize(0) : 1;
-  return product;
 }
 
 /// Whether tensor cores multiply these types, and the copies' alignment fits.
@@ -739,32 +654,23 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantIndexOp::create(b, value);
   };
-  SmallVector<Value> arguments;
-  arguments.push_back(config.gather
-                          ? product.a
-                          : createMap(b, product.a, {config.tileRows, kDepth}));
+  SmallVector<Value> operands;
+  operands.push_back(config.gather
+                         ? product.a
+                         : createMap(b, product.a, {config.tileRows, kDepth}));
   for (Value matrix : product.bs) {
     SmallVector<int64_t> box = {config.getBoxColumns(), kDepth};
     if (config.grouped)
       box.insert(box.begin(), 1);
-    arguments.push_back(createMap(b, matrix, box));
+    operands.push_back(createMap(b, matrix, box));
   }
-  arguments.push_back(product.out);
-  llvm::append_range(arguments, product.biases);
-  if (config.grouped)
-    arguments.push_back(product.offsets);
-  if (config.gather)
-    arguments.push_back(product.gather);
-  arguments.append({rows, constant(product.n), constant(product.k)});
-  if (config.grouped)
-    arguments.push_back(constant(product.experts));
-
   Value tiles = product.getMaxRowTiles(b, rows, config.tileRows);
   tiles = b.createOrFold<arith::MulIOp>(
       tiles, constant(llvm::divideCeil(product.n, config.getColumns())));
   Value blocks =
       b.createOrFold<arith::MinUIOp>(tiles, constant(kMultiprocessors));
-  buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
+  buildLaunch(b, b.getLoc(), kernel, blocks,
+              product.getArguments(b, operands, rows));
 }
 
 LogicalResult moe::selectWarpgroupProduct(Operation *op,
@@ -775,8 +681,7 @@ LogicalResult moe::selectWarpgroupProduct(Operation *op,
   if (failed(product) || !isSupported(*product))
     return failure();
   ImplicitLocOpBuilder b(op->getLoc(), op);
-  Value rows = b.createOrFold<memref::DimOp>(
-      product->gather ? product->gather : product->a, 0);
+  Value rows = product->getRows(b);
   // Few rows in all: the weights are read at full speed, once for eight rows.
   // Few rows of an expert: half of a tile of 128 would be empty.
   auto choose = [&](int64_t maxRows, function_ref<void()> ifFew,

@@ -3,7 +3,7 @@
 //===----------------------------------------------------------------------===//
 #ifndef MOE_LIB_CODEGEN_GPU_WARPGROUPPRODUCTS_H
 #define MOE_LIB_CODEGEN_GPU_WARPGROUPPRODUCTS_H
-#include "KernelBuilder.h"
+#include "Product.h"
 
 namespace mlir::moe {
 
@@ -13,36 +13,6 @@ constexpr int64_t kChunk = 16, kChunkElements = 8;
 /// The runtime does not tell how many multiprocessors there are; H100 SXM has
 /// 132, and a persistent kernel is right on any number.
 constexpr int64_t kMultiprocessors = 132;
-
-/// grouped_matmul or linear on memrefs: out = epilogue(a b^T + bias, ...), of
-/// one group if there are no offsets.
-struct Product {
-  Value a, out, offsets, gather;
-  SmallVector<Value> bs, biases;
-  bool accumulate = false;
-  Region *epilogue = nullptr; // null: the sum
-  int64_t n = 0, k = 0, experts = 1;
-
-  Type getElementType(Value memref) const {
-    return cast<MemRefType>(memref.getType()).getElementType();
-  }
-  /// Of the weights: what the tensor cores multiply.
-  Type getElementType() const { return getElementType(bs[0]); }
-  Type getBiasType() const {
-    return biases.empty() ? Type() : getElementType(biases[0]);
-  }
-  /// As many row tiles as there can be: every expert may have one that is not
-  /// full.
-  Value getMaxRowTiles(ImplicitLocOpBuilder &b, Value rows,
-                       int64_t tileRows) const;
-  /// "gather", "grouped" or "linear".
-  StringRef getKind() const {
-    return gather ? "gather" : offsets ? "grouped" : "linear";
-  }
-};
-
-/// The epilogue in a kernel, of one value per matrix.
-Value applyEpilogue(KernelBuilder &b, Region *epilogue, ValueRange values);
 
 /// Whether there is a kernel that streams the weights once per eight rows.
 bool canStream(const Product &product);
