@@ -22,158 +22,159 @@ static Tile getTile(unsigned level) {
   return level >= 4 ? Tile{16, 12} : Tile{8, 6};
 }
 
-std::string moe::getCPUPipelineText(const CPUPipelineOptions &options) {
-  bool fuse = options.optLevel > 0;
-  Tile tile = getTile(options.level);
-  std::vector<std::string> passes;
-  auto add = [&](const llvm::Twine &pass) { passes.push_back(pass.str()); };
+namespace {
+/// A pipeline as text, with the stretches that CPU and GPU share.
+class PipelineText {
+public:
+  explicit PipelineText(bool fuse) : fuse(fuse) {}
 
-  // Level 1: what the model says. What nothing calls need not be possible to
-  // lower.
-  add("symbol-dce");
-  add("moe-expand-routing");
-  add("canonicalize");
-  add("cse");
-  add("moe-expand-layer");
-  // Level 2: explicit index maps.
-  add("convert-moe-to-ragged");
-  add("cse");
-  add(llvm::Twine("moe-group-matmuls{fuse=") + (fuse ? "true" : "false") + "}");
-  if (fuse) {
-    add("moe-fuse-gather");
-    add("moe-fuse-combine");
-    add("moe-pack-weights{lanes=" + llvm::Twine(tile.lanes) +
-        " tile-rows=" + llvm::Twine(tile.rows) + "}");
+  void add(const llvm::Twine &pass) { passes.push_back(pass.str()); }
+
+  /// Level 1, what the model says, to level 2, explicit index maps. What
+  /// nothing calls need not be possible to lower.
+  void addRagged() {
+    add("symbol-dce");
+    add("moe-expand-routing");
+    add("canonicalize");
+    add("cse");
+    add("moe-expand-layer");
+    add("convert-moe-to-ragged");
+    add("cse");
+    add(llvm::Twine("moe-group-matmuls{fuse=") + (fuse ? "true" : "false") +
+        "}");
+    if (fuse)
+      add("moe-fuse-gather");
   }
-  add("cse");
-  add("func.func(convert-elementwise-to-linalg)");
-  add("moe-convert-entry-to-buffers");
-  add("canonicalize"); // drops what only optional results needed
-  // No cse from here on to bufferisation: it would merge destinations again.
-  add("moe-add-destinations");
-  add("eliminate-empty-tensors");
-  add("one-shot-bufferize{bufferize-function-boundaries=1 "
-      "function-boundary-type-conversion=identity-layout-map "
-      "buffer-alignment=64}");
-  add("drop-equivalent-buffer-results");
-  // The second canonicalize drops copies that are self-copies after cse.
-  add("canonicalize");
-  add("cse");
-  add("canonicalize");
-  add("moe-verify-buffers{allocs=true}");
+
+  void addBufferization() {
+    add("cse");
+    add("func.func(convert-elementwise-to-linalg)");
+    add("moe-convert-entry-to-buffers");
+    add("canonicalize"); // drops what only optional results needed
+    // No cse from here on to bufferisation: it would merge destinations again.
+    add("moe-add-destinations");
+    add("eliminate-empty-tensors");
+    add("one-shot-bufferize{bufferize-function-boundaries=1 "
+        "function-boundary-type-conversion=identity-layout-map "
+        "buffer-alignment=64}");
+    add("drop-equivalent-buffer-results");
+    // The second canonicalize drops copies that are self-copies after cse.
+    add("canonicalize");
+    add("cse");
+    add("canonicalize");
+    add("moe-verify-buffers{allocs=true}");
+  }
+
+  void addArena() {
+    add("moe-plan-arena");
+    add("canonicalize");
+    add("cse");
+    add("moe-verify-buffers");
+  }
+
+  std::string join() const { return llvm::join(passes, ","); }
+
+  const bool fuse;
+
+private:
+  std::vector<std::string> passes;
+};
+} // namespace
+
+std::string moe::getCPUPipelineText(const CPUPipelineOptions &options) {
+  Tile tile = getTile(options.level);
+  PipelineText text(/*fuse=*/options.optLevel > 0);
+  text.addRagged();
+  if (text.fuse) {
+    text.add("moe-fuse-combine");
+    text.add("moe-pack-weights{lanes=" + llvm::Twine(tile.lanes) +
+             " tile-rows=" + llvm::Twine(tile.rows) + "}");
+  }
+  text.addBufferization();
   // Level 3: kernels.
-  add("moe-emit-pack-functions");
-  add("moe-lower-packed-matmul");
-  add("func.func(convert-moe-to-loops)");
-  add("func.func(moe-lower-copies)");
-  add("func.func(convert-linalg-to-loops)");
-  add("moe-plan-arena");
-  add("canonicalize");
-  add("cse");
-  add("moe-verify-buffers");
+  text.add("moe-emit-pack-functions");
+  text.add("moe-lower-packed-matmul");
+  text.add("func.func(convert-moe-to-loops)");
+  text.add("func.func(moe-lower-copies)");
+  text.add("func.func(convert-linalg-to-loops)");
+  text.addArena();
   // The llvm dialect.
-  add("moe-outline-parallel");
-  add("moe-emit-entry-points");
-  add("moe-approximate-math");
-  add("convert-vector-to-scf");
-  add("convert-scf-to-cf");
-  add("expand-strided-metadata");
-  add("lower-affine");
-  add("canonicalize");
-  add("cse");
-  add("convert-vector-to-llvm");
-  add("convert-to-llvm");
-  add("convert-ub-to-llvm");
-  add("reconcile-unrealized-casts");
-  add("moe-verify-buffers");
-  return llvm::join(passes, ",");
+  text.add("moe-outline-parallel");
+  text.add("moe-emit-entry-points");
+  text.add("moe-approximate-math");
+  text.add("convert-vector-to-scf");
+  text.add("convert-scf-to-cf");
+  text.add("expand-strided-metadata");
+  text.add("lower-affine");
+  text.add("canonicalize");
+  text.add("cse");
+  text.add("convert-vector-to-llvm");
+  text.add("convert-to-llvm");
+  text.add("convert-ub-to-llvm");
+  text.add("reconcile-unrealized-casts");
+  text.add("moe-verify-buffers");
+  return text.join();
 }
 
 std::string moe::getGPUPipelineText(const GPUPipelineOptions &options) {
-  bool fuse = options.optLevel > 0;
-  std::vector<std::string> passes;
-  auto add = [&](const llvm::Twine &pass) { passes.push_back(pass.str()); };
-
-  // Levels 1 and 2 as for the CPU, but weights stay as the checkpoint has them
-  // and rows are combined in order by a kernel of their own.
-  add("symbol-dce");
-  add("moe-expand-routing");
-  add("canonicalize");
-  add("cse");
-  add("moe-expand-layer");
-  add("convert-moe-to-ragged");
-  add("cse");
-  add(llvm::Twine("moe-group-matmuls{fuse=") + (fuse ? "true" : "false") + "}");
-  if (fuse)
-    add("moe-fuse-gather");
+  PipelineText text(/*fuse=*/options.optLevel > 0);
+  // Weights stay as the checkpoint has them, and rows are combined in order by
+  // a kernel of their own.
+  text.addRagged();
   if (options.precision == "bf16" || options.precision == "f16")
-    add("moe-narrow-operands{type=" + llvm::Twine(options.precision) + "}");
-  add("cse");
-  add("func.func(convert-elementwise-to-linalg)");
-  add("moe-convert-entry-to-buffers");
-  add("canonicalize");
-  add("moe-add-destinations");
-  add("eliminate-empty-tensors");
-  add("one-shot-bufferize{bufferize-function-boundaries=1 "
-      "function-boundary-type-conversion=identity-layout-map "
-      "buffer-alignment=64}");
-  add("drop-equivalent-buffer-results");
-  add("canonicalize");
-  add("cse");
-  add("canonicalize");
-  add("moe-verify-buffers{allocs=true}");
+    text.add("moe-narrow-operands{type=" + llvm::Twine(options.precision) +
+             "}");
+  text.addBufferization();
   // Level 3: a kernel for each op, made by hand or of its loops.
-  if (fuse)
-    add("moe-select-kernels{arch=" + llvm::Twine(options.arch) +
-        " precision=" + options.precision + "}");
-  add("func.func(convert-moe-to-loops{threads=device})");
-  add("func.func(moe-lower-copies)");
-  add("func.func(convert-linalg-to-parallel-loops)");
-  add("moe-plan-arena");
-  add("canonicalize");
-  add("cse");
-  add("moe-verify-buffers");
-  add("moe-outline-kernels");
-  add("canonicalize");
-  add("cse");
+  if (text.fuse)
+    text.add("moe-select-kernels{arch=" + llvm::Twine(options.arch) +
+             " precision=" + options.precision + "}");
+  text.add("func.func(convert-moe-to-loops{threads=device})");
+  text.add("func.func(moe-lower-copies)");
+  text.add("func.func(convert-linalg-to-parallel-loops)");
+  text.addArena();
+  text.add("moe-outline-kernels");
+  text.add("canonicalize");
+  text.add("cse");
   // The llvm dialect, for the host and for the device alike.
-  add("moe-lower-launches");
-  add("moe-emit-entry-points");
-  add("moe-approximate-math");
-  add("convert-vector-to-scf");
-  add("gpu.module(convert-vector-to-scf,convert-scf-to-cf)");
-  add("convert-scf-to-cf");
-  add("expand-strided-metadata");
-  add("gpu.module(expand-strided-metadata)");
-  add("lower-affine");
-  add("canonicalize");
-  add("cse");
-  add("convert-vector-to-llvm");
-  add("convert-to-llvm");
-  add("gpu.module(convert-vector-to-llvm,convert-to-llvm)");
-  add("convert-ub-to-llvm");
-  add("reconcile-unrealized-casts");
-  add("gpu.module(reconcile-unrealized-casts)");
-  add("moe-verify-buffers");
-  return llvm::join(passes, ",");
+  text.add("moe-lower-launches");
+  text.add("moe-emit-entry-points");
+  text.add("moe-approximate-math");
+  text.add("convert-vector-to-scf");
+  text.add("gpu.module(convert-vector-to-scf,convert-scf-to-cf)");
+  text.add("convert-scf-to-cf");
+  text.add("expand-strided-metadata");
+  text.add("gpu.module(expand-strided-metadata)");
+  text.add("lower-affine");
+  text.add("canonicalize");
+  text.add("cse");
+  text.add("convert-vector-to-llvm");
+  text.add("convert-to-llvm");
+  text.add("gpu.module(convert-vector-to-llvm,convert-to-llvm)");
+  text.add("convert-ub-to-llvm");
+  text.add("reconcile-unrealized-casts");
+  text.add("gpu.module(reconcile-unrealized-casts)");
+  text.add("moe-verify-buffers");
+  return text.join();
+}
+
+/// Adds the passes of a text of ours.
+static void addPasses(OpPassManager &pm, const std::string &text) {
+  std::string error;
+  llvm::raw_string_ostream os(error);
+  if (failed(parsePassPipeline(text, pm, os)))
+    llvm::report_fatal_error(llvm::Twine("passes are not registered: ") +
+                             error);
 }
 
 void moe::buildGPUPipeline(OpPassManager &pm,
                            const GPUPipelineOptions &options) {
-  std::string error;
-  llvm::raw_string_ostream os(error);
-  if (failed(parsePassPipeline(getGPUPipelineText(options), pm, os)))
-    llvm::report_fatal_error(llvm::Twine("passes are not registered: ") +
-                             error);
+  addPasses(pm, getGPUPipelineText(options));
 }
 
 void moe::buildCPUPipeline(OpPassManager &pm,
                            const CPUPipelineOptions &options) {
-  std::string error;
-  llvm::raw_string_ostream os(error);
-  if (failed(parsePassPipeline(getCPUPipelineText(options), pm, os)))
-    llvm::report_fatal_error(llvm::Twine("passes are not registered: ") +
-                             error);
+  addPasses(pm, getCPUPipelineText(options));
 }
 
 namespace {
