@@ -598,76 +598,70 @@ MOE_CUDA_EXPORT moe_cu_result cuMemFreeHost(void *memory) {
   return MOE_CU_SUCCESS;
 }
 
-/// Bytes of device memory, or null.
-static uint8_t *findBytes(Device *device, uint64_t address, size_t size,
-                          uint8_t *&shadow) {
+/// Device memory: its bytes and their shadow.
+struct DeviceBytes {
+  uint8_t *data, *shadow;
+};
+static DeviceBytes findBytes(Device *device, uint64_t address, size_t size) {
   Allocation *a = device->memory->find(address, size);
   if (!a)
-    return nullptr;
-  shadow = &a->shadow[address - a->base];
-  return &a->data[address - a->base];
+    return {nullptr, nullptr};
+  uint64_t offset = address - a->base;
+  return {&a->data[offset], &a->shadow[offset]};
+}
+
+/// Does `work` on `size` bytes at `address`, in the stream's turn.
+static moe_cu_result
+submitAccess(const char *function, moe_cu_stream stream, moe_cu_pointer address,
+             size_t size,
+             std::function<moe_cu_result(Device *, DeviceBytes)> work) {
+  if (moe_cu_result result = injected(function))
+    return result;
+  Device *device = nullptr;
+  if (moe_cu_result result = enter(device))
+    return result;
+  if (!size)
+    return MOE_CU_SUCCESS;
+  return submit(stream, [=]() -> moe_cu_result {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    DeviceBytes bytes = findBytes(device, address, size);
+    return bytes.data ? work(device, bytes) : MOE_CU_INVALID_VALUE;
+  });
 }
 MOE_CUDA_EXPORT moe_cu_result cuMemcpyHtoDAsync_v2(moe_cu_pointer to,
                                                    const void *from,
                                                    size_t size,
                                                    moe_cu_stream stream) {
-  if (moe_cu_result result = injected("cuMemcpyHtoDAsync"))
-    return result;
-  Device *device = nullptr;
-  if (moe_cu_result result = enter(device))
-    return result;
-  if (!size)
-    return MOE_CU_SUCCESS;
-  return submit(stream, [=]() -> moe_cu_result {
-    std::lock_guard<std::mutex> lock(state().mutex);
-    uint8_t *shadow = nullptr, *data = findBytes(device, to, size, shadow);
-    if (!data)
-      return MOE_CU_INVALID_VALUE;
-    std::memcpy(data, from, size);
-    std::memset(shadow, Initialized, size);
-    return MOE_CU_SUCCESS;
-  });
+  return submitAccess("cuMemcpyHtoDAsync", stream, to, size,
+                      [=](Device *, DeviceBytes bytes) -> moe_cu_result {
+                        std::memcpy(bytes.data, from, size);
+                        std::memset(bytes.shadow, Initialized, size);
+                        return MOE_CU_SUCCESS;
+                      });
 }
 MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoHAsync_v2(void *to,
                                                    moe_cu_pointer from,
                                                    size_t size,
                                                    moe_cu_stream stream) {
-  if (moe_cu_result result = injected("cuMemcpyDtoHAsync"))
-    return result;
-  Device *device = nullptr;
-  if (moe_cu_result result = enter(device))
-    return result;
-  if (!size)
-    return MOE_CU_SUCCESS;
-  return submit(stream, [=]() -> moe_cu_result {
-    std::lock_guard<std::mutex> lock(state().mutex);
-    uint8_t *shadow = nullptr, *data = findBytes(device, from, size, shadow);
-    if (!data)
-      return MOE_CU_INVALID_VALUE;
-    std::memcpy(to, data, size);
-    return MOE_CU_SUCCESS;
-  });
+  return submitAccess("cuMemcpyDtoHAsync", stream, from, size,
+                      [=](Device *, DeviceBytes bytes) -> moe_cu_result {
+                        std::memcpy(to, bytes.data, size);
+                        return MOE_CU_SUCCESS;
+                      });
 }
 MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoDAsync_v2(moe_cu_pointer to,
                                                    moe_cu_pointer from,
                                                    size_t size,
                                                    moe_cu_stream stream) {
-  Device *device = nullptr;
-  if (moe_cu_result result = enter(device))
-    return result;
-  if (!size)
-    return MOE_CU_SUCCESS;
-  return submit(stream, [=]() -> moe_cu_result {
-    std::lock_guard<std::mutex> lock(state().mutex);
-    uint8_t *shadowTo = nullptr, *shadowFrom = nullptr;
-    uint8_t *target = findBytes(device, to, size, shadowTo);
-    uint8_t *source = findBytes(device, from, size, shadowFrom);
-    if (!target || !source)
-      return MOE_CU_INVALID_VALUE;
-    std::memmove(target, source, size);
-    std::memmove(shadowTo, shadowFrom, size);
-    return MOE_CU_SUCCESS;
-  });
+  return submitAccess("cuMemcpyDtoDAsync", stream, to, size,
+                      [=](Device *device, DeviceBytes target) -> moe_cu_result {
+                        DeviceBytes source = findBytes(device, from, size);
+                        if (!source.data)
+                          return MOE_CU_INVALID_VALUE;
+                        std::memmove(target.data, source.data, size);
+                        std::memmove(target.shadow, source.shadow, size);
+                        return MOE_CU_SUCCESS;
+                      });
 }
 MOE_CUDA_EXPORT moe_cu_result cuMemcpyHtoD_v2(moe_cu_pointer to,
                                               const void *from, size_t size) {
@@ -680,22 +674,12 @@ MOE_CUDA_EXPORT moe_cu_result cuMemcpyDtoH_v2(void *to, moe_cu_pointer from,
 MOE_CUDA_EXPORT moe_cu_result cuMemsetD8Async(moe_cu_pointer to,
                                               unsigned char value, size_t count,
                                               moe_cu_stream stream) {
-  if (moe_cu_result result = injected("cuMemsetD8Async"))
-    return result;
-  Device *device = nullptr;
-  if (moe_cu_result result = enter(device))
-    return result;
-  if (!count)
-    return MOE_CU_SUCCESS;
-  return submit(stream, [=]() -> moe_cu_result {
-    std::lock_guard<std::mutex> lock(state().mutex);
-    uint8_t *shadow = nullptr, *data = findBytes(device, to, count, shadow);
-    if (!data)
-      return MOE_CU_INVALID_VALUE;
-    std::memset(data, value, count);
-    std::memset(shadow, Initialized, count);
-    return MOE_CU_SUCCESS;
-  });
+  return submitAccess("cuMemsetD8Async", stream, to, count,
+                      [=](Device *, DeviceBytes bytes) -> moe_cu_result {
+                        std::memset(bytes.data, value, count);
+                        std::memset(bytes.shadow, Initialized, count);
+                        return MOE_CU_SUCCESS;
+                      });
 }
 MOE_CUDA_EXPORT moe_cu_result cuPointerGetAttribute(void *value, int attribute,
                                                     moe_cu_pointer pointer) {

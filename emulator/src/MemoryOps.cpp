@@ -149,7 +149,7 @@ static Step executeStore(Warp &w, const Instruction &i, uint32_t mask) {
 }
 
 /// Reads .global, .shared::cta and so on.
-static bool decodeSpace(const DecodeContext &c, Instruction &i) {
+static void decodeSpace(Instruction &i) {
   i.space = Space::Generic;
   if (has(i, "global"))
     i.space = Space::Global;
@@ -162,8 +162,6 @@ static bool decodeSpace(const DecodeContext &c, Instruction &i) {
     i.space = Space::Global; // constants lie in an allocation like others
   else if (has(i, "param") || has(i, "param::entry"))
     i.space = Space::Param;
-  (void)c;
-  return true;
 }
 static bool decodeAccess(const DecodeContext &c, Instruction &i) {
   if (!checkModifiers(c, i,
@@ -206,7 +204,7 @@ static bool decodeAccess(const DecodeContext &c, Instruction &i) {
                        "L2::cache_hint",
                        "L2::evict_first"}))
     return false;
-  decodeSpace(c, i);
+  decodeSpace(i);
   bool isLoad = i.name[0] != "st";
   size_t count = has(i, "v2") ? 2 : has(i, "v4") ? 4 : has(i, "v8") ? 8 : 1;
   if (i.numAddresses != 1)
@@ -346,7 +344,7 @@ static bool decodeAtom(const DecodeContext &c, Instruction &i) {
                  "add",     "min",     "max",         "and",     "or",
                  "xor",     "exch",    "cas",         "inc",     "dec"}))
     return false;
-  decodeSpace(c, i);
+  decodeSpace(i);
   bool found = false;
   for (uint32_t n = 0; n < 10; ++n)
     if (has(i, names[n]))

@@ -548,17 +548,21 @@ static bool decodeArithmetic(const DecodeContext &c, Instruction &i) {
   return checkModifiers(c, i, {});
 }
 
+static Execute wideHandler(const Type &t) {
+  bool s = t.kind == Kind::S;
+  if (t.bits == 16)
+    return s ? executeMulWide<int16_t> : executeMulWide<uint16_t>;
+  return s ? executeMulWide<int32_t> : executeMulWide<uint32_t>;
+}
+
 static bool decodeMul(const DecodeContext &c, Instruction &i) {
   if (isFloat(i.type))
     return decodeArithmetic<Add, FMul, NarrowOp::Mul>(c, i);
   if (!checkCounts(c, i, 1, 2) || !checkRows(c, i) ||
       !checkModifiers(c, i, {"lo", "hi", "wide"}))
     return false;
-  bool s = i.type.kind == Kind::S;
   if (has(i, "wide"))
-    i.execute = i.type.bits == 16
-                    ? (s ? executeMulWide<int16_t> : executeMulWide<uint16_t>)
-                    : (s ? executeMulWide<int32_t> : executeMulWide<uint32_t>);
+    i.execute = wideHandler(i.type);
   else if (has(i, "hi"))
     i.execute = INTEGERS(map2, MulHi);
   else
@@ -590,11 +594,8 @@ static bool decodeMad(const DecodeContext &c, Instruction &i) {
   }
   if (!checkModifiers(c, i, {"lo", "hi", "wide"}))
     return false;
-  bool s = i.type.kind == Kind::S;
   if (has(i, "wide"))
-    i.execute = i.type.bits == 16
-                    ? (s ? executeMulWide<int16_t> : executeMulWide<uint16_t>)
-                    : (s ? executeMulWide<int32_t> : executeMulWide<uint32_t>);
+    i.execute = wideHandler(i.type);
   else if (has(i, "hi"))
     i.execute = INTEGERS(map3, MadHi);
   else
@@ -639,9 +640,6 @@ static bool decodeMinMax(const DecodeContext &c, Instruction &i) {
   }
   return true;
 }
-template <class F>
-static bool decodeBits2(const DecodeContext &c, Instruction &i);
-
 //===----------------------------------------------------------------------===//
 // Predicates
 //===----------------------------------------------------------------------===//
@@ -943,11 +941,6 @@ static Step executeMov(Warp &w, const Instruction &i, uint32_t mask) {
   uint64_t *d = w.row(i.dst[0]);
   const uint64_t *a = w.row(i.src[0]);
   forLanes(mask, [&](unsigned l) { d[l] = a[l]; });
-  return Step::Next;
-}
-static Step executeClock(Warp &w, const Instruction &i, uint32_t mask) {
-  uint64_t *d = w.row(i.dst[0]);
-  forLanes(mask, [&](unsigned l) { d[l] = w.block->steps; });
   return Step::Next;
 }
 /// mov.b64 %rd, {%r1, %r2}
@@ -1444,8 +1437,6 @@ static Step executeBranch(Warp &w, const Instruction &i, uint32_t mask) {
   group.mask = mask;
   if (rest)
     w.groups.push_back({next, rest, false});
-  else if (w.groups.size() == 1)
-    return Step::Jumped;
   return Step::Jumped;
 }
 static bool decodeBranch(const DecodeContext &c, Instruction &i) {
@@ -1502,9 +1493,6 @@ static Step executeExit(Warp &w, const Instruction &, uint32_t mask) {
 }
 static Step executeTrap(Warp &w, const Instruction &i, uint32_t mask) {
   return w.fault(i, "trap", __builtin_ctz(mask));
-}
-static Step executeNothing(Warp &, const Instruction &, uint32_t) {
-  return Step::Next;
 }
 static Step executeYield(Warp &w, const Instruction &, uint32_t) {
   w.yield = true;
@@ -2033,6 +2021,4 @@ void moe::emu::registerScalarOpcodes() {
   });
   registerOpcode("bar", decodeBarrier);
   registerOpcode("barrier", decodeBarrier);
-  (void)executeNothing;
-  (void)executeClock;
 }
