@@ -26,9 +26,8 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "test", "Integration", "Inputs"))
-import random_models  # noqa: E402
-import st  # noqa: E402
+sys.path.insert(0, os.path.join(ROOT, "test", "Codegen", "GPU", "Inputs"))
+from gpu_layers import GPULayer, st  # noqa: E402
 
 # name; type of weights, H, I, E, k; arguments of moe-compile; device; numbers
 # of tokens, each of which chooses other kernels.
@@ -87,7 +86,7 @@ def mutate(line):
     return None
 
 
-class Case(random_models.Case):
+class Case(GPULayer):
     """A layer, its inputs, and runs of it."""
 
     def __init__(self, build, folder, case):
@@ -97,17 +96,7 @@ class Case(random_models.Case):
         self.folder = folder
         self.library = os.path.join(folder, self.name + ".so")
         dtype, hidden, inner, experts, top_k = layer
-        self.config = {
-            "model_type": "moe_layer", "hidden_size": hidden,
-            "num_experts": experts, "top_k": top_k,
-            "expert_weights": "stacked",
-            "expert": {"kind": "glu", "activation": "silu",
-                       "intermediate_size": inner}}
-        self.add("router.weight", (experts, hidden), "F32")
-        self.add("experts.up.weight", (experts, inner, hidden), dtype)
-        self.add("experts.gate.weight", (experts, inner, hidden), dtype)
-        self.add("experts.down.weight", (experts, hidden, inner), dtype)
-        self.save()
+        self.create(dtype, "glu", hidden, inner, experts, top_k, False)
         for count in self.tokens:
             st.save(self.file("in.%d" % count),
                     {"hidden_states": self.tensor((count, hidden), "F32")})
