@@ -7,8 +7,9 @@
 //
 // Environment: MOE_EMULATOR_MEMORY (bytes of each device), MOE_EMULATOR_SEED
 // (of the schedule), MOE_EMULATOR_THREADS, MOE_EMULATOR_REPORT (a file for what
-// is to be said about faults, instead of standard error), MOE_EMULATOR_PTX (a
-// file with PTX to run instead of a module's own: to try an edited text),
+// is to be said about faults, instead of standard error), MOE_EMULATOR_COVERAGE
+// (a file that gets what ran of each kernel), MOE_EMULATOR_PTX (a file with PTX
+// to run instead of a module's own: to try an edited text),
 // MOE_EMULATOR_FAIL ("cuMemAlloc:3:2": the third call of cuMemAlloc returns
 // CUDA_ERROR_OUT_OF_MEMORY), MOE_EMULATOR_VERSION (of the driver),
 // MOE_EMULATOR_DEVICES (how many there are, at most 2).
@@ -84,6 +85,11 @@ thread_local std::vector<int> current;
 struct CUctx_st {
   int ordinal;
 };
+/// What ran of a kernel.
+struct Coverage {
+  uint64_t launches = 0;
+  std::vector<std::atomic<bool>> executed; // of its instructions
+};
 struct CUmod_st {
   int ordinal;
   std::unique_ptr<Program> program;
@@ -94,6 +100,7 @@ struct CUfunc_st {
   CUmod_st *module;
   const Kernel *kernel;
   int dynamicShared = 0;
+  Coverage coverage;
 };
 struct CUstream_st {
   int ordinal;
@@ -369,9 +376,31 @@ MOE_CUDA_EXPORT moe_cu_result cuModuleLoadDataEx(moe_cu_module *module,
   *module = made.release();
   return MOE_CU_SUCCESS;
 }
+/// Appends what ran of the module to the file that MOE_EMULATOR_COVERAGE names:
+/// for each kernel that was launched a line with its name, the number of its
+/// launches and the lines of the PTX text that a lane has run.
+static void writeCoverage(const CUmod_st &module) {
+  const char *path = std::getenv("MOE_EMULATOR_COVERAGE");
+  FILE *file = path && *path ? std::fopen(path, "a") : nullptr;
+  if (!file)
+    return;
+  for (const auto &function : module.functions) {
+    const Coverage &coverage = function->coverage;
+    if (!coverage.launches)
+      continue;
+    std::string text =
+        function->kernel->name + " " + std::to_string(coverage.launches);
+    for (size_t i = 0; i < coverage.executed.size(); ++i)
+      if (coverage.executed[i])
+        text += " " + std::to_string(function->kernel->code[i].line);
+    std::fprintf(file, "%s\n", text.c_str());
+  }
+  std::fclose(file);
+}
 MOE_CUDA_EXPORT moe_cu_result cuModuleUnload(moe_cu_module module) {
   if (!module)
     return 400;
+  writeCoverage(*module);
   {
     std::lock_guard<std::mutex> lock(state().mutex);
     Device &device = state().devices[module->ordinal];
@@ -502,11 +531,19 @@ cuLaunchKernelEx(const moe_cu_launch_config *config, moe_cu_function function,
   unsigned cores = std::thread::hardware_concurrency();
   launch.threads =
       unsigned(environment("MOE_EMULATOR_THREADS", cores ? cores : 1));
-  return submit(config->stream, [device, launch]() -> moe_cu_result {
+  return submit(config->stream, [device, launch, function]() -> moe_cu_result {
     std::lock_guard<std::mutex> lock(state().mutex);
     if (device->sticky)
       return device->sticky;
     Launch mine = launch;
+    if (std::getenv("MOE_EMULATOR_COVERAGE")) {
+      Coverage &coverage = function->coverage;
+      ++coverage.launches;
+      if (coverage.executed.empty())
+        coverage.executed =
+            std::vector<std::atomic<bool>>(mine.kernel->code.size());
+      mine.executed = coverage.executed.data();
+    }
     mine.seed =
         environment("MOE_EMULATOR_SEED", 0) * 1000003 + state().launches++;
     Statistics statistics;

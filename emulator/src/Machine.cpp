@@ -317,6 +317,8 @@ bool Block::runWarp(Warp &warp, unsigned quantum) {
     if (i.guard.kind != Operand::None)
       mask &= warp.predicate(i.guard);
     statistics.laneInstructions += uint64_t(__builtin_popcount(mask));
+    if (launch->executed && mask)
+      launch->executed[group.pc].store(true, std::memory_order_relaxed);
     Step step = mask ? i.execute(warp, i, mask) : Step::Next;
     switch (step) {
     case Step::Next:

@@ -6,6 +6,7 @@
 #ifndef MOE_EMULATOR_MACHINE_H
 #define MOE_EMULATOR_MACHINE_H
 #include "Races.h"
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -217,6 +218,9 @@ struct Launch {
   unsigned threads = 1;
   /// Look for accesses to shared memory that nothing orders.
   bool findRaces = true;
+  /// One per instruction of the kernel, true once a lane has run it; may be
+  /// null.
+  std::atomic<bool> *executed = nullptr;
 };
 
 /// Gives the variables of the module their places, before the first launch.
