@@ -12,7 +12,8 @@
 // to run instead of a module's own: to try an edited text),
 // MOE_EMULATOR_FAIL ("cuMemAlloc:3:2": the third call of cuMemAlloc returns
 // CUDA_ERROR_OUT_OF_MEMORY), MOE_EMULATOR_VERSION (of the driver),
-// MOE_EMULATOR_DEVICES (how many there are, at most 2).
+// MOE_EMULATOR_DEVICES (how many there are, at most 2),
+// MOE_EMULATOR_MULTIPROCESSORS (of each; few make persistent kernels go round).
 //===----------------------------------------------------------------------===//
 #include "Machine.h"
 #include "TensorMap.h"
@@ -226,8 +227,9 @@ MOE_CUDA_EXPORT moe_cu_result cuDeviceGetAttribute(int *value, int attribute,
   case MOE_CU_DEVICE_MAX_REGISTERS_PER_BLOCK:
     *value = 65536;
     return MOE_CU_SUCCESS;
-  case 16: // multiprocessors
-    *value = device == 0 ? 132 : 108;
+  case MOE_CU_DEVICE_MULTIPROCESSOR_COUNT:
+    *value = int(
+        environment("MOE_EMULATOR_MULTIPROCESSORS", device == 0 ? 132 : 108));
     return MOE_CU_SUCCESS;
   case MOE_CU_DEVICE_COMPUTE_CAPABILITY_MAJOR:
     *value = int(kArch[device] / 10);

@@ -146,6 +146,7 @@ struct DeviceTables {
     entry.static_shared = kernel.staticShared;
     entry.dynamic_shared = kernel.dynamicShared;
     entry.registers = kernel.registers;
+    entry.resident_blocks = kernel.residentBlocks;
     entry.flags = kernel.overlaps ? MOE_ABI_KERNEL_OVERLAPS : 0;
     return entry;
   }

@@ -125,6 +125,9 @@ static llvm::Expected<Kernel> readKernel(LLVM::LLVMFuncOp func,
                              " wants " + Twine(kernel.dynamicShared) +
                              " bytes of shared memory, a block has " +
                              Twine(facts.maxShared));
+  if (auto blocks =
+          func->getAttrOfType<IntegerAttr>(MoEDialect::kResidentBlocksAttr))
+    kernel.residentBlocks = blocks.getInt();
   kernel.overlaps = func->hasAttr(MoEDialect::kOverlapsAttr);
   kernel.allowStack = func->hasAttr(MoEDialect::kAllowStackAttr);
   return kernel;

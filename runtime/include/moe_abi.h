@@ -17,7 +17,7 @@ extern "C" {
 #define MOE_ABI_NOTE_OWNER "moe" /* n_namesz = 4 with the NUL */
 #define MOE_ABI_NOTE_TYPE 1u
 #define MOE_ABI_MAGIC 0x31544f4145454f4dull /* "MOEEAOT1", little endian */
-#define MOE_ABI_MAJOR 2u
+#define MOE_ABI_MAJOR 3u
 #define MOE_ABI_MINOR 0u
 #define MOE_ABI_MAX_RANK 8
 #define MOE_ABI_MAX_MAP_RANK 5
@@ -142,6 +142,10 @@ typedef struct {
   uint32_t registers;
   /** MOE_ABI_KERNEL_... */
   uint32_t flags;
+  /** Blocks that a multiprocessor holds at once, of a kernel whose blocks take
+   * work until there is none: the runtime launches no more along x than the
+   * device holds. 0: the grid is launched as it is. */
+  uint32_t resident_blocks;
 } moe_abi_kernel;
 
 /** May start before the kernel in front of it has ended: it waits itself

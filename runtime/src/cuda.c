@@ -151,7 +151,7 @@ static moe_rt_status find_device(moe_cuda *cuda, int ordinal,
                      result == MOE_CU_NO_DEVICE ? "no GPU"
                                                 : "CUDA does not start",
                      DESCRIBE(cuda, result));
-  int count = 0, major = 0, minor = 0;
+  int count = 0, major = 0, minor = 0, multiprocessors = 0;
   result = cuda->f.device_count(&count);
   if (result)
     return no_device(cuda, error, "cuDeviceGetCount: %s",
@@ -167,7 +167,9 @@ static moe_rt_status find_device(moe_cuda *cuda, int ordinal,
       (result = cuda->f.device_attribute(
            &major, MOE_CU_DEVICE_COMPUTE_CAPABILITY_MAJOR, cuda->device)) ||
       (result = cuda->f.device_attribute(
-           &minor, MOE_CU_DEVICE_COMPUTE_CAPABILITY_MINOR, cuda->device)))
+           &minor, MOE_CU_DEVICE_COMPUTE_CAPABILITY_MINOR, cuda->device)) ||
+      (result = cuda->f.device_attribute(
+           &multiprocessors, MOE_CU_DEVICE_MULTIPROCESSOR_COUNT, cuda->device)))
     return no_device(cuda, error, "cuda:%d cannot be asked: %s", ordinal,
                      DESCRIBE(cuda, result));
   if (major < 1 || major > 99 || minor < 0 || minor > 9)
@@ -175,8 +177,12 @@ static moe_rt_status find_device(moe_cuda *cuda, int ordinal,
                      "cuda:%d: compute capability is %d.%d, expected 1.0 to "
                      "99.9",
                      ordinal, major, minor);
+  if (multiprocessors < 1)
+    return no_device(cuda, error, "cuda:%d says it has %d multiprocessors",
+                     ordinal, multiprocessors);
   snprintf(cuda->name, sizeof(cuda->name), "%s", MOE_Q(name));
   cuda->capability = (uint32_t)(10 * major + minor);
+  cuda->multiprocessors = (uint32_t)multiprocessors;
   result = cuda->f.context_retain(&cuda->context, cuda->device);
   if (result) {
     cuda->context = NULL;

@@ -21,6 +21,7 @@ typedef struct {
   moe_cu_context context; // NULL: not retained
   char name[128];         // of the GPU, fit to be printed
   uint32_t capability;    // 90: 9.0
+  uint32_t multiprocessors;
   moe_cu_module module;
   moe_cu_function *kernels;
   uint32_t device_index; // of the manifest's devices

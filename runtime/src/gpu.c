@@ -129,7 +129,11 @@ static void launch(moe_abi_context *context, const moe_abi_launch *l) {
   }
   if (!l->grid[0] || !l->grid[1] || !l->grid[2])
     return;
-  const char *why = wrong_grid(k, l->grid);
+  uint64_t grid[3] = {l->grid[0], l->grid[1], l->grid[2]};
+  uint64_t held = (uint64_t)k->resident_blocks * cuda->multiprocessors;
+  if (held && grid[0] > held)
+    grid[0] = held;
+  const char *why = wrong_grid(k, grid);
   if (why) {
     keep_text(gpu, l->kernel, why);
     return;
@@ -153,11 +157,11 @@ static void launch(moe_abi_context *context, const moe_abi_launch *l) {
     attributes[n].id = MOE_CU_LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION;
     attributes[n++].value.allowed = 1;
   }
-  moe_cu_launch_config config = {(unsigned)l->grid[0], (unsigned)l->grid[1],
-                                 (unsigned)l->grid[2], k->block[0],
-                                 k->block[1],          k->block[2],
-                                 k->dynamic_shared,    gpu->stream,
-                                 attributes,           n};
+  moe_cu_launch_config config = {(unsigned)grid[0], (unsigned)grid[1],
+                                 (unsigned)grid[2], k->block[0],
+                                 k->block[1],       k->block[2],
+                                 k->dynamic_shared, gpu->stream,
+                                 attributes,        n};
   moe_cu_result result =
       cuda->f.launch(&config, cuda->kernels[l->kernel], gpu->arguments, NULL);
   if (result) {

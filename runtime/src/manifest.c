@@ -588,6 +588,10 @@ static moe_rt_status check_kernel(reader *r, const moe_abi_device *d,
       k->registers > 255)
     return damaged(r->error, r->name, "kernel", index,
                    "registers or shared memory out of range");
+  if (k->resident_blocks > MOE_MANIFEST_MAX_RESIDENT_BLOCKS ||
+      (k->resident_blocks && blocks > 1))
+    return damaged(r->error, r->name, "kernel", index,
+                   "resident blocks out of range");
   if (k->flags & ~MOE_ABI_KERNEL_OVERLAPS)
     return damaged(r->error, r->name, "kernel", index, "unknown flag");
   return MOE_RT_OK;
@@ -872,6 +876,8 @@ static void put_kernel(const moe_manifest *m, uint32_t index, moe_text *t) {
       k->cluster[1], k->cluster[2], k->static_shared, k->dynamic_shared);
   if (k->registers)
     moe_text_printf(t, "\"registers\": %u, ", k->registers);
+  if (k->resident_blocks)
+    moe_text_printf(t, "\"resident_blocks\": %u, ", k->resident_blocks);
   moe_text_printf(t, "\"overlaps\": %s}",
                   k->flags & MOE_ABI_KERNEL_OVERLAPS ? "true" : "false");
 }

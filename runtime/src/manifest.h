@@ -19,6 +19,7 @@ extern "C" {
 #define MOE_MANIFEST_MAX_BYTES ((uint64_t)1 << 46)
 #define MOE_MANIFEST_MAX_DEVICES 16u
 #define MOE_MANIFEST_MAX_KERNEL_ARGUMENTS 256u
+#define MOE_MANIFEST_MAX_RESIDENT_BLOCKS 32u
 
 /// A checked copy of a manifest: every index, range and size below is valid.
 /// Strings are NUL-terminated; tables are aligned.

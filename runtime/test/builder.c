@@ -356,7 +356,7 @@ static void add_device(builder *b, const char *name, uint32_t level) {
   moe_abi_kernel *scale = builder_kernel(b, "scale", 8);
   scale->dynamic_shared = 100000;
   scale->cluster[0] = level == 90 ? 2 : 1;
-  builder_kernel(b, "positive", 4);
+  builder_kernel(b, "positive", 4)->resident_blocks = 1;
   builder_kernel(b, "append", 7)->flags = MOE_ABI_KERNEL_OVERLAPS;
   builder_kernel(b, "copy", 3);
   builder_kernel(b, "param", 6);

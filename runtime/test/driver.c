@@ -100,6 +100,7 @@ EXPORT void driver_reset(void) {
   state.capability = 80;
   state.max_shared = 166912;
   state.max_registers = 65536;
+  state.multiprocessors = 100;
   state.memory_bytes = 1 << 20;
   state.fail = state.missing_kernel = NULL;
   state.ptx_result = state.cubin_result = state.sticky = 0;
@@ -312,6 +313,8 @@ NEW(cuDeviceGetAttribute, int *value, int attribute, moe_cu_device device) {
                ? state.capability % 10
            : attribute == MOE_CU_DEVICE_MAX_REGISTERS_PER_BLOCK
                ? state.max_registers
+           : attribute == MOE_CU_DEVICE_MULTIPROCESSOR_COUNT
+               ? state.multiprocessors
                : state.max_shared;
   return leave(0);
 }
@@ -627,6 +630,7 @@ NEW(cuLaunchKernelEx, const moe_cu_launch_config *config,
   for (unsigned i = 0; i < function->num_arguments; i++)
     memcpy(&o.arguments[i], arguments[i], 8);
   state.launches++;
+  state.blocks = config->grid_x;
   put(config->stream, o);
   return leave(0);
 }

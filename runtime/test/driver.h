@@ -7,7 +7,8 @@
 
 /// What the stand-in pretends to be, and what it has seen. Set before use.
 typedef struct {
-  int version, num_devices, capability, max_shared, max_registers;
+  int version, num_devices, capability, max_shared, max_registers,
+      multiprocessors;
   size_t memory_bytes; // of a device
   /// The `nth` call of the function of this exported name gives `result`.
   const char *fail;
@@ -22,6 +23,8 @@ typedef struct {
   size_t used_bytes;
   // Depth of the calling thread's stack of contexts is asked for alone.
   int launches, synchronizations, overlapping, clusters;
+  /// Of the last launch, along x.
+  unsigned blocks;
 } driver_state;
 
 driver_state *driver_control(void);

@@ -31,7 +31,7 @@ _Static_assert(sizeof(moe_abi_argument) == 160, "layout of an argument");
 _Static_assert(sizeof(moe_abi_function) == 32, "layout of a function");
 _Static_assert(sizeof(moe_abi_param) == 56, "layout of a parameter");
 _Static_assert(sizeof(moe_abi_source) == 96, "layout of a source");
-_Static_assert(sizeof(moe_abi_kernel) == 52, "layout of a kernel");
+_Static_assert(sizeof(moe_abi_kernel) == 56, "layout of a kernel");
 _Static_assert(sizeof(moe_abi_image) == 16, "layout of an image");
 _Static_assert(sizeof(moe_abi_device) == 40, "layout of a device");
 _Static_assert(_Generic((moe_rt_query)0, moe_abi_query: 1, default: 0),

@@ -192,12 +192,14 @@ static void test_no_device(void) {
     fail_at(questions[i], 1, MOE_CU_INVALID_DEVICE);
     refuse(MOE_RT_NO_DEVICE, "cuda:0 cannot be asked");
   }
-  for (int i = 1; i <= 2; i++) {
+  for (int i = 1; i <= 3; i++) {
     fail_at("cuDeviceGetAttribute", i, MOE_CU_INVALID_DEVICE);
     refuse(MOE_RT_NO_DEVICE, "cuda:0 cannot be asked");
   }
   state->capability = 0;
   refuse(MOE_RT_NO_DEVICE, "compute capability is 0.0");
+  state->multiprocessors = 0;
+  refuse(MOE_RT_NO_DEVICE, "cuda:0 says it has 0 multiprocessors");
   fail_at("cuDevicePrimaryCtxRetain", 1, MOE_CU_DEVICE_UNAVAILABLE);
   refuse(MOE_RT_NO_DEVICE, "cuda:0 (first GPU) cannot be used");
   fail_at("cuDevicePrimaryCtxRetain", 1, MOE_CU_OUT_OF_MEMORY);
@@ -408,6 +410,7 @@ static void test_calls(void) {
   CHECK_EQ(moe_rt_run(g.session, "positive", &in, 1, out, 1), MOE_RT_OK);
   CHECK_EQ(out[0].shape[0], 2);
   CHECK_EQ(places[3], 2);
+  CHECK_EQ(state->blocks, 2);
   // The state starts as zeros and stays.
   int64_t ids[2] = {3, 4}, sum = 0, cache[FAKE_MAX_LENGTH], length = 0;
   int32_t bias = 0;
@@ -450,6 +453,18 @@ static void test_calls(void) {
   CHECK_EQ(state->launches, launches);
   check_scale(g.session, true);
   CHECK_EQ(driver.depth(), 0);
+  stop(g);
+  check_clean();
+  // A grid of a block per multiprocessor is cut to what the device has.
+  driver.reset();
+  state->multiprocessors = 1;
+  g = start();
+  out[0] = tensor(places, MOE_RT_I64, 2, 8, 3);
+  in = tensor(signs, MOE_RT_F32, 1, 4, 0);
+  CHECK_EQ(moe_rt_run(g.session, "positive", &in, 1, out, 1), MOE_RT_OK);
+  CHECK_EQ(state->blocks, 1);
+  check_scale(g.session, true);
+  CHECK_EQ(state->blocks, 2);
   stop(g);
   check_clean();
   // With clusters.

@@ -157,7 +157,7 @@ static void test_description(void) {
           MOE_RT_OK);
   const moe_json *root = moe_json_root(d);
   CHECK(moe_json_equals(moe_json_find(root, "compiler"), "by \"hand\"\n"));
-  CHECK(moe_json_equals(moe_json_find(root, "abi"), "2.0"));
+  CHECK(moe_json_equals(moe_json_find(root, "abi"), "3.0"));
   CHECK(moe_json_equals(moe_json_at(moe_json_find(root, "levels"), 1),
                         "x86-64-v4"));
   const moe_json *sha = moe_json_find(root, "sha256");
@@ -195,10 +195,10 @@ static void test_header(void) {
   BREAK(b.header.magic++, "manifest is damaged");
   build_fake(&b);
   b.header.abi_major++;
-  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 3.0, this runtime has 2.0");
+  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 4.0, this runtime has 3.0");
   build_fake(&b);
   b.header.abi_minor++;
-  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 2.1");
+  refuse(MOE_RT_INCOMPATIBLE, "made for ABI 3.1");
   BREAK(b.header.levels = 0, "no code level");
   BREAK(b.header.levels = 4, "no code level");
   KEEP(b.header.levels = 1);
@@ -315,7 +315,7 @@ static void build_devices(void) {
   builder_param(&b, "scale", 16, MOE_ABI_NONE);
   builder_source(&b, "scale", MOE_ABI_F32, "4");
   builder_kernel(&b, "first", 3)->registers = 255;
-  builder_kernel(&b, "second", 256);
+  builder_kernel(&b, "second", 256)->resident_blocks = 32;
   builder_image(&b, MOE_ABI_IMAGE_PTX, ".version 8.3");
   builder_device(&b, "sm_90a", 90)->exact = 1;
   builder_kernel(&b, "first", 0)->cluster[1] = 16;
@@ -355,6 +355,10 @@ static void test_devices(void) {
   int64_t value = 0;
   CHECK(moe_json_int64(moe_json_find(kernel, "registers"), &value) &&
         value == 255);
+  CHECK(!moe_json_find(kernel, "resident_blocks"));
+  kernel = moe_json_at(moe_json_find(first, "kernels"), 1);
+  CHECK(moe_json_int64(moe_json_find(kernel, "resident_blocks"), &value) &&
+        value == 32);
   const moe_json *images = moe_json_find(moe_json_at(devices, 1), "images");
   CHECK(
       moe_json_equals(moe_json_find(moe_json_at(images, 0), "kind"), "cubin"));
@@ -401,6 +405,8 @@ static void test_devices(void) {
   BREAK_DEVICE(b.kernels[0].registers = 256, "registers or shared memory");
   BREAK_DEVICE(b.kernels[0].dynamic_shared = 0xffffffff, "shared memory");
   BREAK_DEVICE(b.kernels[0].flags = 2, "unknown flag");
+  BREAK_DEVICE(b.kernels[0].resident_blocks = 33, "resident blocks");
+  BREAK_DEVICE(b.kernels[2].resident_blocks = 1, "resident blocks");
   BREAK_DEVICE(b.images[0].kind = 2, "unknown kind");
   BREAK_DEVICE(b.images[0].bytes.size = 0, "bytes lie outside");
   BREAK_DEVICE(b.images[1].bytes.size = 1u << 30, "bytes lie outside");

@@ -185,7 +185,7 @@ static void test_incompatible(void) {
   change(offsetof(moe_abi_manifest, abi_major), 1, MOE_RT_INCOMPATIBLE,
          "made for ABI 1.0");
   change(offsetof(moe_abi_manifest, abi_minor), 9, MOE_RT_INCOMPATIBLE,
-         "made for ABI 2.9");
+         "made for ABI 3.9");
   change(offsetof(moe_abi_manifest, levels), 1, MOE_RT_OK, "");
   if (moe_cpu_level() < 4)
     change(offsetof(moe_abi_manifest, levels), 2, MOE_RT_INCOMPATIBLE,

@@ -198,6 +198,10 @@ static void print_device(const moe_json *device) {
     tool_print(", shared memory ");
     print_bytes(number_of(kernel, "static_shared") +
                 number_of(kernel, "dynamic_shared"));
+    uint64_t resident = number_of(kernel, "resident_blocks");
+    if (resident)
+      tool_print(", %llu blocks per multiprocessor",
+                 (unsigned long long)resident);
     if (blocks > 1)
       tool_print(", clusters of %llu", (unsigned long long)blocks);
     if (moe_json_bool(moe_json_find(kernel, "overlaps"), &overlaps) && overlaps)

@@ -53,6 +53,8 @@ struct KernelFigures {
   /// Bytes that a launch asks for.
   unsigned dynamicShared = 0;
   bool overlaps = false;
+  /// Blocks that a multiprocessor holds; 0: the grid is launched as it is.
+  unsigned residentBlocks = 0;
   /// The rest is 0 where there is no ptxas.
   unsigned registers = 0;
   /// Bytes.

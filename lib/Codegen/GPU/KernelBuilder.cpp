@@ -229,6 +229,9 @@ KernelModule::getKernel(StringRef name, TypeRange arguments,
   if (shape.dynamicShared)
     kernel->setAttr(MoEDialect::kDynamicSharedAttr,
                     b.getI32IntegerAttr(shape.dynamicShared));
+  if (shape.residentBlocks)
+    kernel->setAttr(MoEDialect::kResidentBlocksAttr,
+                    b.getI32IntegerAttr(shape.residentBlocks));
   kernel.addEntryBlock(b);
   KernelBuilder body(kernel.getLoc(), kernel);
   build(body);

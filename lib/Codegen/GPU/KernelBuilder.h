@@ -24,6 +24,10 @@ struct KernelShape {
   int64_t cluster = 1;
   /// Blocks per multiprocessor to leave registers for; 0: no wish.
   int64_t minBlocks = 0;
+  /// Of a kernel whose blocks take work until there is none: how many of them a
+  /// multiprocessor holds at once. The grid is a bound then, which the runtime
+  /// cuts to what the device holds. 0: each block of the grid has its work.
+  int64_t residentBlocks = 0;
 };
 
 /// Builds the body of one kernel in the llvm, nvvm, arith, math and scf

@@ -424,6 +424,9 @@ void moe::launchStreamed(ImplicitLocOpBuilder &b, const Product &product,
   KernelShape shape;
   shape.threads = kThreads;
   shape.dynamicShared = config.getSharedBytes();
+  constexpr int64_t kMaxThreads = 2048; // of a multiprocessor
+  shape.residentBlocks = std::min(kShared / (shape.dynamicShared + kReserved),
+                                  kMaxThreads / kThreads);
   std::string prefix =
       "stream_" + product.getKind().str() + "_" + std::to_string(config.k);
   LLVM::LLVMFuncOp kernel = kernels.getKernel(
@@ -447,13 +450,8 @@ void moe::launchStreamed(ImplicitLocOpBuilder &b, const Product &product,
   if (config.grouped)
     arguments.push_back(constant(product.experts));
 
-  constexpr int64_t kMaxThreads = 2048; // of a multiprocessor
-  int64_t resident = std::min(kShared / (shape.dynamicShared + kReserved),
-                              kMaxThreads / kThreads);
   Value tiles = b.createOrFold<arith::MulIOp>(
       product.getMaxRowTiles(b, rows, kRows),
       constant(llvm::divideCeil(product.n, kWarps)));
-  Value blocks = b.createOrFold<arith::MinUIOp>(
-      tiles, constant(resident * kMultiprocessors));
-  buildLaunch(b, b.getLoc(), kernel, blocks, arguments);
+  buildLaunch(b, b.getLoc(), kernel, tiles, arguments);
 }

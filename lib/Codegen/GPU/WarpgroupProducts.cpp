@@ -641,7 +641,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   KernelShape shape;
   shape.threads = (1 + kConsumers) * kWarpgroup;
   shape.dynamicShared = config.getSharedBytes();
-  shape.minBlocks = 1;
+  shape.minBlocks = shape.residentBlocks = 1;
   std::string prefix = "warpgroup_" + product.getKind().str() + "_" +
                        std::to_string(config.tileRows) + "x" +
                        std::to_string(config.tileColumns);
@@ -667,9 +667,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   Value tiles = product.getMaxRowTiles(b, rows, config.tileRows);
   tiles = b.createOrFold<arith::MulIOp>(
       tiles, constant(llvm::divideCeil(product.n, config.getColumns())));
-  Value blocks =
-      b.createOrFold<arith::MinUIOp>(tiles, constant(kMultiprocessors));
-  buildLaunch(b, b.getLoc(), kernel, blocks,
+  buildLaunch(b, b.getLoc(), kernel, tiles,
               product.getArguments(b, operands, rows));
 }
 

@@ -10,9 +10,6 @@ namespace mlir::moe {
 /// Bytes of what TMA and cp.async move at a time, and the 16-bit elements in
 /// them: rows of K elements are multiples of it.
 constexpr int64_t kChunk = 16, kChunkElements = 8;
-/// The runtime does not tell how many multiprocessors there are; H100 SXM has
-/// 132, and a persistent kernel is right on any number.
-constexpr int64_t kMultiprocessors = 132;
 
 /// Whether there is a kernel that streams the weights once per eight rows.
 bool canStream(const Product &product);

@@ -12,14 +12,12 @@
 // CHECK-SAME:      %[[A:.*]]: memref<?x128xbf16>, %[[OFFSETS:.*]]: memref<5xi32>, %[[W:.*]]: memref<4x768x128xbf16>, %[[OUT:.*]]: memref<?x768xf32>)
 // CHECK:         %[[FEW:.*]] = arith.cmpi ule, %[[ROWS:.*]], %c32
 // CHECK:         scf.if %[[FEW]] {
-// Tiles of 8 x 8 of up to (rows / 8 + min(rows, 4)) * 96; three blocks share a
-// multiprocessor.
+// Tiles of 8 x 8: up to (rows / 8 + min(rows, 4)) * 96.
 // CHECK:           %[[FULL:.*]] = arith.divui %[[ROWS]], %c8
 // CHECK:           %[[PART:.*]] = arith.minui %[[ROWS]], %c4
 // CHECK:           %[[BOTH:.*]] = arith.addi %[[FULL]], %[[PART]]
 // CHECK:           %[[TILES:.*]] = arith.muli %[[BOTH]], %c96
-// CHECK:           arith.minui %[[TILES]], %c396
-// CHECK:           gpu.launch_func @kernels::@stream_grouped_128_0
+// CHECK:           gpu.launch_func @kernels::@stream_grouped_128_0 blocks in (%[[TILES]], %c1{{.*}}, %c1{{.*}})
 // CHECK-SAME:        args(%[[A]] : memref<?x128xbf16>, %[[W]] : memref<4x768x128xbf16>, %[[OUT]] : memref<?x768xf32>, %[[OFFSETS]] : memref<5xi32>, %[[ROWS]] : index, %c768{{.*}} : index, %c4{{.*}} : index)
 // CHECK:         } else {
 // CHECK:           %[[SHORT:.*]] = arith.cmpi ule, %[[ROWS]], %c256
@@ -148,9 +146,13 @@ func.func @wide_rows(%x: memref<?x64xf32>, %w: memref<256x64xbf16>,
   return
 }
 
+// Three blocks share a multiprocessor.
+// KERNEL-LABEL: llvm.func @stream_grouped_128_0(
+// KERNEL-SAME:      moe.resident_blocks = 3 : i32
+
 // KERNEL-LABEL: llvm.func @warpgroup_grouped_128x256_2(
 // KERNEL-SAME:      %[[A:.*]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}, %[[B:.*]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}
-// KERNEL-SAME:      moe.dynamic_shared = 204872 : i32, moe.overlaps
+// KERNEL-SAME:      moe.dynamic_shared = 204872 : i32, moe.overlaps, moe.resident_blocks = 1 : i32
 // KERNEL-SAME:      nvvm.minctasm = 1 : i32, nvvm.reqntid = array<i32: 384, 1, 1>
 // One arrival fills a stage, those of eight warps empty it.
 // KERNEL:         nvvm.mbarrier.init %{{.*}}, %c1_i32

@@ -150,6 +150,16 @@ LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
       return success();
     return op->emitError() << name << " must be a number of bytes as i32";
   }
+  // CUDA C++ Programming Guide, "Technical Specifications".
+  constexpr int64_t kMaxResidentBlocks = 32;
+  if (name == kResidentBlocksAttr && isa<FunctionOpInterface>(op)) {
+    auto blocks = dyn_cast<IntegerAttr>(attribute.getValue());
+    if (blocks && blocks.getType().isInteger(32) && blocks.getInt() > 0 &&
+        blocks.getInt() <= kMaxResidentBlocks)
+      return success();
+    return op->emitError() << name << " must be a number of blocks as i32, "
+                           << "1 to " << kMaxResidentBlocks;
+  }
   if ((name == kOverlapsAttr || name == kAllowStackAttr) &&
       isa<FunctionOpInterface>(op)) {
     if (isa<UnitAttr>(attribute.getValue()))

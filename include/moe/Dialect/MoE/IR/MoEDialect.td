@@ -59,6 +59,10 @@ def MoE_Dialect : Dialect {
     /// On a kernel: it may start before the one in front of it has ended.
     /// UnitAttr.
     static constexpr ::llvm::StringLiteral kOverlapsAttr = "moe.overlaps";
+    /// On a kernel whose blocks take work until there is none: how many of
+    /// them a multiprocessor holds at once. IntegerAttr.
+    static constexpr ::llvm::StringLiteral kResidentBlocksAttr =
+        "moe.resident_blocks";
     /// On a kernel: a stack and spills are a warning, not an error. UnitAttr.
     static constexpr ::llvm::StringLiteral kAllowStackAttr = "moe.allow_stack";
   }];
