@@ -17,7 +17,7 @@
 // CHECK:           %[[PART:.*]] = arith.minui %[[ROWS]], %c4
 // CHECK:           %[[BOTH:.*]] = arith.addi %[[FULL]], %[[PART]]
 // CHECK:           %[[TILES:.*]] = arith.muli %[[BOTH]], %c96
-// CHECK:           gpu.launch_func @kernels::@stream_grouped_128_0 blocks in (%[[TILES]], %c1{{.*}}, %c1{{.*}})
+// CHECK:           gpu.launch_func @kernels::@stream_grouped_128_0 blocks in (%[[TILES]], %c1{{[^,]*}}, %c1{{[^)]*}})
 // CHECK-SAME:        args(%[[A]] : memref<?x128xbf16>, %[[W]] : memref<4x768x128xbf16>, %[[OUT]] : memref<?x768xf32>, %[[OFFSETS]] : memref<5xi32>, %[[ROWS]] : index, %c768{{.*}} : index, %c4{{.*}} : index)
 // CHECK:         } else {
 // CHECK:           %[[SHORT:.*]] = arith.cmpi ule, %[[ROWS]], %c256

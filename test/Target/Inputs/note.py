@@ -90,7 +90,7 @@ def main(path):
         for s in sources[p[6]:p[6] + p[7]]:
             print("  source", text(*s[0:2]), DTYPES[s[2]], list(s[4:4 + s[3]]),
                   "first", s[12], "count", s[13], "part", s[14])
-    kernels = rows(6, "<13I")
+    kernels = rows(6, "<14I")
     images = rows(7, "<4I")
     for d in rows(5, "<10I"):
         print("device", text(*d[0:2]), "level", d[2], "exact", d[3],
