@@ -119,8 +119,11 @@ std::string moe::getCPUPipelineText(const CPUPipelineOptions &options) {
 std::string moe::getGPUPipelineText(const GPUPipelineOptions &options) {
   PipelineText text(/*fuse=*/options.optLevel > 0);
   // Weights stay as the checkpoint has them, and rows are combined in order by
-  // a kernel of their own.
+  // a kernel of their own, unless no order is asked for.
   text.addRagged();
+  bool isUnordered = text.fuse && !options.deterministic;
+  if (isUnordered)
+    text.add("moe-fuse-combine");
   if (options.precision == "bf16" || options.precision == "f16")
     text.add("moe-narrow-operands{type=" + llvm::Twine(options.precision) +
              "}");
@@ -128,7 +131,8 @@ std::string moe::getGPUPipelineText(const GPUPipelineOptions &options) {
   // Level 3: a kernel for each op, made by hand or of its loops.
   if (text.fuse)
     text.add("moe-select-kernels{arch=" + llvm::Twine(options.arch) +
-             " precision=" + options.precision + "}");
+             " precision=" + options.precision +
+             (isUnordered ? " deterministic=false" : "") + "}");
   text.add("func.func(convert-moe-to-loops{threads=device})");
   text.add("func.func(moe-lower-copies)");
   text.add("func.func(convert-linalg-to-parallel-loops)");
@@ -208,6 +212,11 @@ struct GPUPipelineFlags : PassPipelineOptions<GPUPipelineFlags> {
       *this, "opt",
       llvm::cl::desc("0: no fusion, kernels of plain loops; else all"),
       llvm::cl::init(2)};
+  Option<bool> deterministic{
+      *this, "deterministic",
+      llvm::cl::desc("Add experts' outputs in a fixed order, apart from their "
+                     "products"),
+      llvm::cl::init(true)};
 };
 } // namespace
 
@@ -229,6 +238,7 @@ void moe::registerMoEPipelines() {
         options.arch = flags.arch;
         options.optLevel = flags.optLevel;
         options.precision = flags.precision;
+        options.deterministic = flags.deterministic;
         buildGPUPipeline(pm, options);
       });
 }

@@ -179,6 +179,7 @@ Error Compilation::runPipeline(LevelState &state) {
     gpu.arch = state.device->level;
     gpu.optLevel = options.optLevel;
     gpu.precision = options.precision;
+    gpu.deterministic = options.deterministic;
     std::string text;
     llvm::raw_string_ostream os(text);
     if (failed(parsePassPipeline(getGPUPipelineText(gpu), passes, os)))

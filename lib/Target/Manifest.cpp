@@ -147,7 +147,10 @@ struct DeviceTables {
     entry.dynamic_shared = kernel.dynamicShared;
     entry.registers = kernel.registers;
     entry.resident_blocks = kernel.residentBlocks;
-    entry.flags = kernel.overlaps ? MOE_ABI_KERNEL_OVERLAPS : 0;
+    if (kernel.overlaps)
+      entry.flags |= MOE_ABI_KERNEL_OVERLAPS;
+    if (kernel.unordered)
+      entry.flags |= MOE_ABI_KERNEL_UNORDERED;
     return entry;
   }
 

@@ -129,6 +129,7 @@ static llvm::Expected<Kernel> readKernel(LLVM::LLVMFuncOp func,
           func->getAttrOfType<IntegerAttr>(MoEDialect::kResidentBlocksAttr))
     kernel.residentBlocks = blocks.getInt();
   kernel.overlaps = func->hasAttr(MoEDialect::kOverlapsAttr);
+  kernel.unordered = func->hasAttr(MoEDialect::kUnorderedAttr);
   kernel.allowStack = func->hasAttr(MoEDialect::kAllowStackAttr);
   return kernel;
 }

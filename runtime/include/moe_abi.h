@@ -151,6 +151,8 @@ typedef struct {
 /** May start before the kernel in front of it has ended: it waits itself
  * (programmatic dependent launch). */
 #define MOE_ABI_KERNEL_OVERLAPS 1u
+/** Adds in no fixed order: equal inputs may give other last bits. */
+#define MOE_ABI_KERNEL_UNORDERED 2u
 
 /** What the driver loads: one of these holds all kernels of a device. */
 enum { MOE_ABI_IMAGE_CUBIN = 0, MOE_ABI_IMAGE_PTX = 1 };

@@ -592,7 +592,7 @@ static moe_rt_status check_kernel(reader *r, const moe_abi_device *d,
       (k->resident_blocks && blocks > 1))
     return damaged(r->error, r->name, "kernel", index,
                    "resident blocks out of range");
-  if (k->flags & ~MOE_ABI_KERNEL_OVERLAPS)
+  if (k->flags & ~(MOE_ABI_KERNEL_OVERLAPS | MOE_ABI_KERNEL_UNORDERED))
     return damaged(r->error, r->name, "kernel", index, "unknown flag");
   return MOE_RT_OK;
 }
@@ -878,8 +878,9 @@ static void put_kernel(const moe_manifest *m, uint32_t index, moe_text *t) {
     moe_text_printf(t, "\"registers\": %u, ", k->registers);
   if (k->resident_blocks)
     moe_text_printf(t, "\"resident_blocks\": %u, ", k->resident_blocks);
-  moe_text_printf(t, "\"overlaps\": %s}",
-                  k->flags & MOE_ABI_KERNEL_OVERLAPS ? "true" : "false");
+  moe_text_printf(t, "\"overlaps\": %s, \"unordered\": %s}",
+                  k->flags & MOE_ABI_KERNEL_OVERLAPS ? "true" : "false",
+                  k->flags & MOE_ABI_KERNEL_UNORDERED ? "true" : "false");
 }
 
 static void put_device(const moe_manifest *m, uint32_t index, moe_text *t) {
@@ -888,6 +889,11 @@ static void put_device(const moe_manifest *m, uint32_t index, moe_text *t) {
   put_string(t, m->device_names[index]);
   moe_text_printf(t, ", \"compute_capability\": \"%u.%u\", \"exact\": %s",
                   d->level / 10, d->level % 10, d->exact ? "true" : "false");
+  bool is_ordered = true;
+  for (uint32_t i = 0; i < d->num_kernels; i++)
+    is_ordered &=
+        !(m->kernels[d->first_kernel + i].flags & MOE_ABI_KERNEL_UNORDERED);
+  moe_text_printf(t, ", \"deterministic\": %s", is_ordered ? "true" : "false");
   moe_text_puts(t, ",\n     \"images\": [");
   for (uint32_t i = 0; i < d->num_images; i++) {
     const moe_abi_image *image = &m->images[d->first_image + i];

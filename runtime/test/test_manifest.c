@@ -315,7 +315,9 @@ static void build_devices(void) {
   builder_param(&b, "scale", 16, MOE_ABI_NONE);
   builder_source(&b, "scale", MOE_ABI_F32, "4");
   builder_kernel(&b, "first", 3)->registers = 255;
-  builder_kernel(&b, "second", 256)->resident_blocks = 32;
+  moe_abi_kernel *second = builder_kernel(&b, "second", 256);
+  second->resident_blocks = 32;
+  second->flags = MOE_ABI_KERNEL_OVERLAPS | MOE_ABI_KERNEL_UNORDERED;
   builder_image(&b, MOE_ABI_IMAGE_PTX, ".version 8.3");
   builder_device(&b, "sm_90a", 90)->exact = 1;
   builder_kernel(&b, "first", 0)->cluster[1] = 16;
@@ -359,6 +361,13 @@ static void test_devices(void) {
   kernel = moe_json_at(moe_json_find(first, "kernels"), 1);
   CHECK(moe_json_int64(moe_json_find(kernel, "resident_blocks"), &value) &&
         value == 32);
+  // One such kernel, and its device gives other bits from call to call.
+  bool is = false;
+  CHECK(moe_json_bool(moe_json_find(kernel, "unordered"), &is) && is);
+  CHECK(moe_json_bool(moe_json_find(first, "deterministic"), &is) && !is);
+  CHECK(moe_json_bool(moe_json_find(moe_json_at(devices, 1), "deterministic"),
+                      &is) &&
+        is);
   const moe_json *images = moe_json_find(moe_json_at(devices, 1), "images");
   CHECK(
       moe_json_equals(moe_json_find(moe_json_at(images, 0), "kind"), "cubin"));
@@ -404,7 +413,7 @@ static void test_devices(void) {
   BREAK_DEVICE(b.kernels[1].num_arguments = 257, "too many arguments");
   BREAK_DEVICE(b.kernels[0].registers = 256, "registers or shared memory");
   BREAK_DEVICE(b.kernels[0].dynamic_shared = 0xffffffff, "shared memory");
-  BREAK_DEVICE(b.kernels[0].flags = 2, "unknown flag");
+  BREAK_DEVICE(b.kernels[0].flags = 4, "unknown flag");
   BREAK_DEVICE(b.kernels[0].resident_blocks = 33, "resident blocks");
   BREAK_DEVICE(b.kernels[2].resident_blocks = 1, "resident blocks");
   BREAK_DEVICE(b.images[0].kind = 2, "unknown kind");

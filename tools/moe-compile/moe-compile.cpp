@@ -103,6 +103,15 @@ static cl::opt<std::string>
               cl::desc("What f32 products multiply in on a GPU: f32\n"
                        "(default, exact), tf32, bf16 or f16"),
               cl::value_desc("TYPE"), cl::init("f32"), cl::cat(category));
+static cl::opt<bool>
+    deterministic("deterministic",
+                  cl::desc("Equal inputs give equal bits (default)"),
+                  cl::init(true), cl::cat(category));
+static cl::opt<bool>
+    noDeterministic("no-deterministic",
+                    cl::desc("Let a GPU add experts' outputs in no fixed\n"
+                             "order; code for CPUs and -O0 keep it"),
+                    cl::cat(category));
 static cl::opt<std::string>
     ptxas("ptxas",
           cl::desc("The assembler for GPUs. Default: MOE_PTXAS or\n"
@@ -301,6 +310,10 @@ static int readCommand(Command &command) {
                     "', expected -O0, -O1, -O2 or -O3",
                 kBadUsage);
   compile.optLevel = level[0] - '0';
+  if (deterministic.getNumOccurrences() && noDeterministic.getNumOccurrences())
+    return fail("--deterministic and --no-deterministic: expected one of them",
+                kBadUsage);
+  compile.deterministic = deterministic && !noDeterministic;
 
   SmallVector<std::string> names(targets.begin(), targets.end());
   if (names.empty())

@@ -155,8 +155,9 @@ static void print_parameters(const moe_json *root) {
 /// "sm_80       compute capability 8.0 or later, cubin 21.0 KiB, ...", then
 /// a line per kernel.
 static void print_device(const moe_json *device) {
-  bool exact = false, overlaps;
+  bool exact = false, is_deterministic = false, overlaps, unordered;
   moe_json_bool(moe_json_find(device, "exact"), &exact);
+  moe_json_bool(moe_json_find(device, "deterministic"), &is_deterministic);
   const moe_json *images = moe_json_find(device, "images");
   const moe_json *kernels = moe_json_find(device, "kernels");
   const moe_json *parameters = moe_json_find(device, "parameters");
@@ -177,7 +178,7 @@ static void print_device(const moe_json *device) {
   }
   tool_print(", parameters ");
   print_bytes(bytes);
-  tool_print("\n");
+  tool_print(", deterministic: %s\n", is_deterministic ? "yes" : "no");
   for (size_t i = 0; i < moe_json_size(kernels); i++) {
     const moe_json *kernel = moe_json_at(kernels, i);
     uint64_t registers = number_of(kernel, "registers"), blocks = 1,
@@ -206,6 +207,9 @@ static void print_device(const moe_json *device) {
       tool_print(", clusters of %llu", (unsigned long long)blocks);
     if (moe_json_bool(moe_json_find(kernel, "overlaps"), &overlaps) && overlaps)
       tool_print(", overlaps");
+    if (moe_json_bool(moe_json_find(kernel, "unordered"), &unordered) &&
+        unordered)
+      tool_print(", unordered");
     tool_print("\n");
   }
 }

@@ -157,7 +157,10 @@ def SelectKernels : Pass<"moe-select-kernels", "ModuleOp"> {
            "Compute capability times ten: 80 or 90">,
     Option<"precision", "precision", "std::string", /*default=*/"\"f32\"",
            "What products multiply in: f32 or tf32; narrower types are the "
-           "operands' own">];
+           "operands' own">,
+    Option<"deterministic", "deterministic", "bool", /*default=*/"true",
+           "Leave products that scatter their rows, whose kernels add in no "
+           "fixed order, to loops">];
   let dependentDialects = ["arith::ArithDialect", "gpu::GPUDialect",
                            "LLVM::LLVMDialect", "math::MathDialect",
                            "memref::MemRefDialect", "NVVM::NVVMDialect",

@@ -30,6 +30,9 @@ struct GPUPipelineOptions {
   unsigned optLevel = 2;
   /// What products multiply in: "f32", "tf32", "bf16" or "f16".
   std::string precision = "f32";
+  /// If not, experts' outputs are added to their tokens where they are
+  /// computed, in no fixed order.
+  bool deterministic = true;
 };
 
 /// From a level-1 module to kernels in a nested gpu.module and host code that

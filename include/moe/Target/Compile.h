@@ -53,6 +53,8 @@ struct KernelFigures {
   /// Bytes that a launch asks for.
   unsigned dynamicShared = 0;
   bool overlaps = false;
+  /// Adds in no fixed order.
+  bool unordered = false;
   /// Blocks that a multiprocessor holds; 0: the grid is launched as it is.
   unsigned residentBlocks = 0;
   /// The rest is 0 where there is no ptxas.
@@ -69,6 +71,8 @@ struct CompileOptions {
   /// What products multiply in on a device: "f32" (exact), "tf32", "bf16",
   /// "f16".
   std::string precision = "f32";
+  /// If not, a device adds experts' outputs in no fixed order.
+  bool deterministic = true;
   /// ptxas; empty: there is none, and a device's code is PTX alone.
   std::string ptxas;
   unsigned ptxasTimeoutSeconds = 600;

@@ -38,17 +38,23 @@ SmallVector<Value> Product::getArguments(ImplicitLocOpBuilder &b,
     arguments.push_back(offsets);
   if (gather)
     arguments.push_back(gather);
+  if (rowToken)
+    arguments.append({rowToken, rowWeight});
   arguments.append({rows, constant(n), constant(k)});
   if (offsets)
     arguments.push_back(constant(experts));
   return arguments;
 }
 
-FailureOr<Product> moe::readProduct(Operation *op) {
+FailureOr<Product> moe::readProduct(Operation *op, const GPUTarget &target) {
   Product product;
   if (auto grouped = dyn_cast<GroupedMatmulOp>(op)) {
-    if (!grouped.getScatter().empty())
-      return failure();
+    if (!grouped.getScatter().empty()) {
+      if (target.deterministic)
+        return failure();
+      product.rowToken = grouped.getScatter()[0];
+      product.rowWeight = grouped.getScatter()[1];
+    }
     product.a = grouped.getA();
     product.offsets = grouped.getOffsets();
     product.gather = grouped.getGather();
@@ -80,7 +86,7 @@ FailureOr<Product> moe::readProduct(Operation *op) {
 }
 
 ProductArguments::ProductArguments(unsigned parts, bool hasBias, bool grouped,
-                                   bool gathers) {
+                                   bool gathers, bool scatters) {
   unsigned next = 1;
   b = next;
   next += parts;
@@ -91,6 +97,8 @@ ProductArguments::ProductArguments(unsigned parts, bool hasBias, bool grouped,
   next += grouped;
   gather = next;
   next += gathers;
+  scatter = next;
+  next += scatters ? 2 : 0;
   m = next++;
   n = next++;
   k = next++;
@@ -114,4 +122,45 @@ Value moe::applyEpilogue(KernelBuilder &b, Region *epilogue,
   for (Operation &op : body.without_terminator())
     b.clone(op, mapping);
   return mapping.lookupOrDefault(body.getTerminator()->getOperand(0));
+}
+
+ScatteredRow ScatteredRow::load(KernelBuilder &b, unsigned argument,
+                                Value row) {
+  auto get = [&](unsigned which, Type type) {
+    return b.load(type, b.at(type, b.global(b.argument(argument + which)), row),
+                  4);
+  };
+  return {get(0, b.getI32Type()), get(1, b.getF32Type())};
+}
+
+void ScatteredRow::add(KernelBuilder &b, ValueRange values, Value address,
+                       bool pairs) const {
+  // PTX ISA, "red": relaxed, and atomic on the whole device. LLVM has no such
+  // instruction for pairs.
+  auto build = [&](StringRef text, StringRef constraints, ValueRange operands) {
+    LLVM::InlineAsmOp::create(
+        b, TypeRange(), operands, text, constraints, /*has_side_effects=*/true,
+        /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+        LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
+        ArrayAttr());
+  };
+  auto products = llvm::map_to_vector(
+      values, [&](Value value) { return b.mulF(weight, value); });
+  if (pairs && products.size() == 2) {
+    build("red.global.add.v2.f32 [$0], {$1, $2};", "l,f,f,~{memory}",
+          {address, products[0], products[1]});
+    return;
+  }
+  for (auto [i, product] : llvm::enumerate(products))
+    build("red.global.add.f32 [$0], $1;", "l,f,~{memory}",
+          {b.at(b.getF32Type(), address, b.i32(i)), product});
+}
+
+bool moe::canAddPairs(const GPUTarget &target, int64_t n) {
+  return target.arch >= 90 && n % 2 == 0;
+}
+
+void moe::setUnordered(LLVM::LLVMFuncOp kernel) {
+  kernel->setAttr(MoEDialect::kUnorderedAttr,
+                  UnitAttr::get(kernel.getContext()));
 }

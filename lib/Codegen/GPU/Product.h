@@ -11,6 +11,9 @@ namespace mlir::moe {
 /// bias, ...), of one group if there are no offsets.
 struct Product {
   Value a, out, offsets, gather;
+  /// Null, or the token and the weight of each row: its results are added to
+  /// the token's row, in no fixed order.
+  Value rowToken, rowWeight;
   SmallVector<Value> bs, biases;
   bool accumulate = false;
   Region *epilogue = nullptr; // null: the sum
@@ -30,9 +33,12 @@ struct Product {
   /// full.
   Value getMaxRowTiles(ImplicitLocOpBuilder &b, Value rows,
                        int64_t tileRows) const;
-  /// "gather", "grouped" or "linear".
+  /// "scatter", "gather", "grouped" or "linear".
   StringRef getKind() const {
-    return gather ? "gather" : offsets ? "grouped" : "linear";
+    return rowToken  ? "scatter"
+           : gather  ? "gather"
+           : offsets ? "grouped"
+                     : "linear";
   }
   /// What a kernel takes behind `operands`, which are a and each b: see
   /// ProductArguments.
@@ -40,20 +46,40 @@ struct Product {
                                   ArrayRef<Value> operands, Value rows) const;
 };
 
-/// The product that `op` is; fails on other ops, on scatter, on weights of
-/// unknown size and on memrefs that are not dense.
-FailureOr<Product> readProduct(Operation *op);
+/// The product that `op` is; fails on other ops, on scatter where the target is
+/// deterministic, on weights of unknown size and on memrefs that are not dense.
+FailureOr<Product> readProduct(Operation *op, const GPUTarget &target);
 
 /// Places of a kernel's arguments: pointers, from `m` on sizes (i64).
 struct ProductArguments {
-  ProductArguments(unsigned parts, bool bias, bool grouped, bool gather);
-  unsigned a = 0, b, out, bias, offsets, gather, m, n, k, experts, count;
+  ProductArguments(unsigned parts, bool bias, bool grouped, bool gather,
+                   bool scatter);
+  /// `scatter`: row_token, then row_weight.
+  unsigned a = 0, b, out, bias, offsets, gather, scatter, m, n, k, experts,
+           count;
 
   SmallVector<Type> getTypes(MLIRContext *context) const;
 };
 
 /// The epilogue in a kernel, of one value per matrix.
 Value applyEpilogue(KernelBuilder &b, Region *epilogue, ValueRange values);
+
+/// What a product with scatter does with a row: i32 and f32.
+struct ScatteredRow {
+  Value token, weight;
+
+  /// `argument`: the kernel's row_token, before row_weight.
+  static ScatteredRow load(KernelBuilder &b, unsigned argument, Value row);
+  /// Adds `weight` times each of the neighbours `values` to what is at
+  /// `address`, in no order among all that add there; `pairs`: two at a time,
+  /// on sm_90 and where they are aligned.
+  void add(KernelBuilder &b, ValueRange values, Value address,
+           bool pairs) const;
+};
+/// Whether ScatteredRow::add() may take pairs of columns of rows of `n`.
+bool canAddPairs(const GPUTarget &target, int64_t n);
+/// Says of a kernel that it adds in no fixed order.
+void setUnordered(LLVM::LLVMFuncOp kernel);
 
 } // namespace mlir::moe
 #endif // MOE_LIB_CODEGEN_GPU_PRODUCT_H

@@ -38,8 +38,9 @@ std::string TileConfig::getKey() const {
   for (int64_t number :
        {shape.rows, shape.columns, shape.depth, shape.stages, shape.rowWarps,
         shape.columnWarps, int64_t(tensorCores), int64_t(parts),
-        int64_t(grouped), int64_t(gather), int64_t(accumulate), depthTail,
-        aCopy, bCopy, int64_t(columnTail), int64_t(evenN)})
+        int64_t(grouped), int64_t(gather), int64_t(scatter),
+        int64_t(accumulate), int64_t(addsPairs), depthTail, aCopy, bCopy,
+        int64_t(columnTail), int64_t(evenN)})
     os << number << ",";
   os << a << "," << b << "," << out << "," << bias << "\n";
   if (epilogue)
@@ -201,7 +202,8 @@ private:
   TileCopier copyA();
   TileCopier copyB(unsigned part);
   void finish(ValueRange sums);
-  void finish(ValueRange sums, ValueRange rowsInside, Value own, int64_t group,
+  void finish(ValueRange sums, ValueRange rowsInside,
+              ArrayRef<ScatteredRow> scattered, Value own, int64_t group,
               int64_t first, int64_t count);
 
   KernelBuilder &b;
@@ -397,11 +399,19 @@ void TileKernel::finish(ValueRange sums) {
   int64_t together = config.evenN ? width : 1;
   SmallVector<Value> rowsInside = multiplier->getRows();
   SmallVector<Value> columns = multiplier->getColumns();
+  SmallVector<ScatteredRow> scattered;
+  for (Value inside : rowsInside) {
+    if (!config.scatter)
+      break;
+    Value known = b.select(b.less(inside, rows), inside, b.i32(0));
+    scattered.push_back(
+        ScatteredRow::load(b, arguments.scatter, b.add(row, known)));
+  }
   for (int64_t group = 0; group < int64_t(columns.size()); ++group) {
     for (int64_t first = 0; first < width; first += together) {
       Value own = b.add(column, b.add(columns[group], b.i32(first)));
       auto store = [&] {
-        finish(sums, rowsInside, own, group, first, together);
+        finish(sums, rowsInside, scattered, own, group, first, together);
       };
       if (config.columnTail)
         b.when(b.less(own, n), store);
@@ -413,7 +423,8 @@ void TileKernel::finish(ValueRange sums) {
 
 /// Stores `count` columns from column `own` on, which are those of a group of
 /// the multiplier's from the `first` on, in all rows.
-void TileKernel::finish(ValueRange sums, ValueRange rowsInside, Value own,
+void TileKernel::finish(ValueRange sums, ValueRange rowsInside,
+                        ArrayRef<ScatteredRow> scattered, Value own,
                         int64_t group, int64_t first, int64_t count) {
   SmallVector<SmallVector<Value>> biases(config.parts);
   for (unsigned part = 0; config.bias && part < config.parts; ++part) {
@@ -428,8 +439,8 @@ void TileKernel::finish(ValueRange sums, ValueRange rowsInside, Value own,
   int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
   for (auto [i, inside] : llvm::enumerate(rowsInside)) {
     b.when(b.less(inside, rows), [&, i = i, inside = inside] {
-      Value place =
-          b.add(b.mul(b.toI64(b.add(row, inside)), b.toI64(n)), b.toI64(own));
+      Value outRow = config.scatter ? scattered[i].token : b.add(row, inside);
+      Value place = b.add(b.mul(b.toI64(outRow), b.toI64(n)), b.toI64(own));
       Value address = b.at(config.out, out, place);
       SmallVector<Value> results;
       for (int64_t within = 0; within < count; ++within) {
@@ -448,6 +459,8 @@ void TileKernel::finish(ValueRange sums, ValueRange rowsInside, Value own,
         }
         results.push_back(result);
       }
+      if (config.scatter)
+        return scattered[i].add(b, results, address, config.addsPairs);
       Type type = config.out;
       Value value = results[0];
       if (count > 1) {
@@ -527,6 +540,8 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
       kernels.getName(prefix, config.getKey()),
       config.getArguments().getTypes(b.getContext()), kernelShape,
       [&](KernelBuilder &k) { TileKernel(k, config).build(); });
+  if (config.scatter)
+    setUnordered(kernel);
 
   SmallVector<Value> operands = {product.a};
   llvm::append_range(operands, product.bs);
@@ -538,7 +553,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
 }
 
 LogicalResult moe::selectProduct(Operation *op, KernelModule &kernels) {
-  FailureOr<Product> product = readProduct(op);
+  FailureOr<Product> product = readProduct(op, kernels.getTarget());
   if (failed(product) || !isSupported(*product))
     return failure();
   TileConfig config = {};
@@ -549,6 +564,9 @@ LogicalResult moe::selectProduct(Operation *op, KernelModule &kernels) {
   config.parts = product->bs.size();
   config.grouped = bool(product->offsets);
   config.gather = bool(product->gather);
+  config.scatter = bool(product->rowToken);
+  config.addsPairs =
+      config.scatter && canAddPairs(kernels.getTarget(), product->n);
   config.accumulate = product->accumulate;
   config.aCopy = getCopyBytes(config.a, product->k);
   config.bCopy = getCopyBytes(config.b, product->k);

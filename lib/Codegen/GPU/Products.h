@@ -30,7 +30,8 @@ struct TileConfig {
   Type a, b, out;
   Type bias;      // null: none
   unsigned parts; // matrices b
-  bool grouped, gather, accumulate;
+  bool grouped, gather, scatter, accumulate;
+  bool addsPairs;             // of columns: see ScatteredRow
   int64_t depthTail;          // K modulo the depth
   int64_t aCopy, bCopy;       // bytes that are copied at a time
   bool columnTail, evenN;     // of N
@@ -47,7 +48,7 @@ struct TileConfig {
   int64_t getStageBytes() const { return getABytes() + parts * getBBytes(); }
   std::string getKey() const;
   ProductArguments getArguments() const {
-    return ProductArguments(parts, bool(bias), grouped, gather);
+    return ProductArguments(parts, bool(bias), grouped, gather, scatter);
   }
 };
 

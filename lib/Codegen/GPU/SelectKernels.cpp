@@ -80,6 +80,7 @@ private:
       return getOperation().emitError("no precision '")
              << precision << "', expected f32, tf32, bf16 or f16";
     target.precision = *named;
+    target.deterministic = deterministic;
     return success();
   }
 };

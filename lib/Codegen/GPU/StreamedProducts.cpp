@@ -28,7 +28,7 @@ struct StreamConfig {
   Type element; // of a and b
   Type out, bias;
   unsigned parts;
-  bool grouped, gather, accumulate;
+  bool grouped, gather, scatter, accumulate;
   int64_t k;
   Region *epilogue;
 
@@ -36,7 +36,8 @@ struct StreamConfig {
       : element(product.getElementType()),
         out(product.getElementType(product.out)), bias(product.getBiasType()),
         parts(product.bs.size()), grouped(product.offsets),
-        gather(product.gather), accumulate(product.accumulate), k(product.k),
+        gather(product.gather), scatter(product.rowToken),
+        accumulate(product.accumulate), k(product.k),
         epilogue(product.epilogue) {}
 
   int64_t getStages() const { return kRingBytes / (parts * kPieceBytes); }
@@ -59,7 +60,7 @@ struct StreamConfig {
     std::string key;
     llvm::raw_string_ostream os(key);
     os << element << "," << out << "," << bias << "," << parts << grouped
-       << gather << accumulate << "," << k << "\n";
+       << gather << scatter << accumulate << "," << k << "\n";
     if (epilogue)
       os << printRegion(*epilogue);
     return key;
@@ -105,7 +106,7 @@ private:
   KernelBuilder &b;
   StreamConfig config;
   unsigned outArgument, biasArgument, offsetsArgument, gatherArgument,
-      mArgument;
+      scatterArgument, mArgument;
   std::optional<TileTable> table;
   Value base, ring, barriers, lane, warp;
   Value m, n, columnTiles, last;
@@ -118,13 +119,14 @@ StreamKernel::StreamKernel(KernelBuilder &b, const StreamConfig &config)
   biasArgument = outArgument + 1;
   offsetsArgument = biasArgument + (config.bias ? config.parts : 0);
   gatherArgument = offsetsArgument + config.grouped;
-  mArgument = gatherArgument + config.gather;
+  scatterArgument = gatherArgument + config.gather;
+  mArgument = scatterArgument + (config.scatter ? 2 : 0);
 }
 
 SmallVector<Type> StreamKernel::getArgumentTypes(MLIRContext *context,
                                                  const StreamConfig &config) {
   int64_t pointers = 2 + config.parts + (config.bias ? config.parts : 0) +
-                     config.grouped + config.gather;
+                     config.grouped + config.gather + (config.scatter ? 2 : 0);
   SmallVector<Type> types(pointers, LLVM::LLVMPointerType::get(context));
   types.append(2 + config.grouped, IntegerType::get(context, 64));
   return types;
@@ -399,9 +401,16 @@ void StreamKernel::finish(const Tile &tile, ArrayRef<SmallVector<Value>> sums) {
     }
     Value result = applyEpilogue(b, config.epilogue, values);
     Value row = b.add(tile.row, lane);
+    ScatteredRow scattered;
+    if (config.scatter) {
+      scattered = ScatteredRow::load(b, scatterArgument, row);
+      row = scattered.token;
+    }
     Value address =
         b.at(config.out, b.global(b.argument(outArgument)),
              b.add(b.mul(b.toI64(row), b.toI64(n)), b.toI64(tile.column)));
+    if (config.scatter)
+      return scattered.add(b, result, address, /*pairs=*/false);
     if (config.accumulate)
       result = b.addF(b.widen(b.load(config.out, address)), result);
     if (!config.out.isF32())
@@ -434,6 +443,8 @@ void moe::launchStreamed(ImplicitLocOpBuilder &b, const Product &product,
       StreamKernel::getArgumentTypes(b.getContext(), config), shape,
       [&](KernelBuilder &k) { StreamKernel(k, config).build(); });
   kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
+  if (config.scatter)
+    setUnordered(kernel);
 
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantIndexOp::create(b, value);
@@ -446,6 +457,8 @@ void moe::launchStreamed(ImplicitLocOpBuilder &b, const Product &product,
     arguments.push_back(product.offsets);
   if (config.gather)
     arguments.push_back(product.gather);
+  if (config.scatter)
+    arguments.append({product.rowToken, product.rowWeight});
   arguments.append({rows, constant(product.n)});
   if (config.grouped)
     arguments.push_back(constant(product.experts));

@@ -30,6 +30,7 @@ struct ProductConfig {
   unsigned parts; // matrices b
   bool grouped;
   bool gather;
+  bool scatter;
   bool accumulate;
   /// 128: each consumer has 64 rows and all columns. 64: all rows and half of
   /// the columns.
@@ -40,6 +41,7 @@ struct ProductConfig {
   bool tail;      // N is no multiple of getColumns()
   bool evenN;
   bool alignedN;    // N is a multiple of eight
+  bool addsPairs;   // of columns: see ScatteredRow
   Region *epilogue; // null: the sum
 
   static constexpr int64_t stages = 4;
@@ -70,14 +72,15 @@ struct ProductConfig {
   }
 
   ProductArguments getArguments() const {
-    return ProductArguments(parts, bool(bias), grouped, gather);
+    return ProductArguments(parts, bool(bias), grouped, gather, scatter);
   }
   std::string getKey() const {
     std::string key;
     llvm::raw_string_ostream os(key);
     os << element << "," << out << "," << bias << "," << parts << grouped
-       << gather << accumulate << depthTail << tail << evenN << alignedN << ","
-       << tileRows << "," << tileColumns << "\n";
+       << gather << scatter << accumulate << depthTail << tail << evenN
+       << alignedN << addsPairs << "," << tileRows << "," << tileColumns
+       << "\n";
     if (epilogue)
       os << printRegion(*epilogue);
     return key;
@@ -120,7 +123,8 @@ private:
   SmallVector<Value> evaluate(const Tile &tile, Value sums, int64_t half,
                               int64_t group, Value column, int64_t count);
   Value pack(ArrayRef<Value> results);
-  Value getAddress(const Tile &tile, Value row, Value column);
+  /// `row`: of the result.
+  Value getAddress(Value row, Value column);
   void storePairs(const Tile &tile, Value sums, int64_t half, Value row,
                   Value firstColumn);
   void storeTransposed(const Tile &tile, Value sums, int64_t half, Value row,
@@ -476,22 +480,29 @@ void ProductKernel::finish(const Tile &tile, Value sums, Value consumer,
   }
 }
 
-Value ProductKernel::getAddress(const Tile &tile, Value row, Value column) {
-  Value start =
-      b.add(b.mul(b.toI64(b.add(tile.row, row)), b.toI64(n)), b.toI64(column));
+Value ProductKernel::getAddress(Value row, Value column) {
+  Value start = b.add(b.mul(b.toI64(row), b.toI64(n)), b.toI64(column));
   return b.at(config.out, b.global(b.argument(arguments.out)), start);
 }
 
 void ProductKernel::storePairs(const Tile &tile, Value sums, int64_t half,
                                Value row, Value firstColumn) {
   int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
-  Value firstAddress = getAddress(tile, row, firstColumn);
+  Value outRow = b.add(tile.row, row);
+  ScatteredRow scattered;
+  if (config.scatter) {
+    scattered = ScatteredRow::load(b, arguments.scatter, outRow);
+    outRow = scattered.token;
+  }
+  Value firstAddress = getAddress(outRow, firstColumn);
   for (int64_t group = 0; group < config.getBoxColumns() / 8; ++group) {
     Value address = b.at(config.out, firstAddress, b.i32(8 * group));
     Value column = b.add(firstColumn, b.i32(8 * group));
     auto store = [&](int64_t count) {
       SmallVector<Value> results =
           evaluate(tile, sums, half, group, column, count);
+      if (config.scatter)
+        return scattered.add(b, results, address, config.addsPairs);
       if (config.accumulate)
         for (auto [result, old] :
              llvm::zip_equal(results, loadColumns(config.out, address, count)))
@@ -538,7 +549,7 @@ void ProductKernel::storeTransposed(const Tile &tile, Value sums, int64_t half,
   };
   // This thread's group of four: its first column.
   Value own = b.add(firstColumn, b.mul(b.bitAnd(thread, b.i32(3)), b.i32(6)));
-  Value firstAddress = getAddress(tile, row, own);
+  Value firstAddress = getAddress(b.add(tile.row, row), own);
   Value rowExists = b.less(row, tile.rows);
   auto words = VectorType::get(4, b.getI32Type());
   for (int64_t first = 0; first < config.getBoxColumns() / 8; first += 4) {
@@ -628,6 +639,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   config.parts = product.bs.size();
   config.grouped = bool(product.offsets);
   config.gather = bool(product.gather);
+  config.scatter = bool(product.rowToken);
   config.accumulate = product.accumulate;
   config.tileRows = tileRows;
   config.tileColumns = product.n * int64_t(config.parts) > 128 ? 256 : 128;
@@ -635,6 +647,8 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   config.tail = product.n % config.getColumns() != 0;
   config.evenN = product.n % 2 == 0;
   config.alignedN = product.n % 8 == 0;
+  config.addsPairs =
+      config.scatter && canAddPairs(kernels.getTarget(), product.n);
   config.epilogue = product.epilogue;
 
   MLIRContext *context = b.getContext();
@@ -650,6 +664,8 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
       ProductKernel::getArgumentTypes(context, config), shape,
       [&](KernelBuilder &k) { ProductKernel(k, config).build(); });
   kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
+  if (config.scatter)
+    setUnordered(kernel);
 
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantIndexOp::create(b, value);
@@ -675,7 +691,7 @@ LogicalResult moe::selectWarpgroupProduct(Operation *op,
                                           KernelModule &kernels) {
   if (kernels.getTarget().arch != 90)
     return failure();
-  FailureOr<Product> product = readProduct(op);
+  FailureOr<Product> product = readProduct(op, kernels.getTarget());
   if (failed(product) || !isSupported(*product))
     return failure();
   ImplicitLocOpBuilder b(op->getLoc(), op);

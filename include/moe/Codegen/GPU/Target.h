@@ -18,6 +18,9 @@ struct GPUTarget {
   /// Compute capability times ten: 80 or 90 (sm_90a).
   unsigned arch = 80;
   Precision precision = Precision::F32;
+  /// Whether equal inputs must give equal bits. If not, products with scatter
+  /// add to their destination in the order in which they get there.
+  bool deterministic = true;
 };
 
 } // namespace mlir::moe

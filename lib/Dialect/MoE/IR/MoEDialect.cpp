@@ -160,7 +160,8 @@ LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
     return op->emitError() << name << " must be a number of blocks as i32, "
                            << "1 to " << kMaxResidentBlocks;
   }
-  if ((name == kOverlapsAttr || name == kAllowStackAttr) &&
+  if ((name == kOverlapsAttr || name == kUnorderedAttr ||
+       name == kAllowStackAttr) &&
       isa<FunctionOpInterface>(op)) {
     if (isa<UnitAttr>(attribute.getValue()))
       return success();

@@ -63,4 +63,5 @@ def main():
     finish(layers, kernels)
 
 
-main()
+if __name__ == "__main__":
+    main()

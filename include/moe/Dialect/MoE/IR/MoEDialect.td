@@ -63,6 +63,8 @@ def MoE_Dialect : Dialect {
     /// them a multiprocessor holds at once. IntegerAttr.
     static constexpr ::llvm::StringLiteral kResidentBlocksAttr =
         "moe.resident_blocks";
+    /// On a kernel: it adds in no fixed order. UnitAttr.
+    static constexpr ::llvm::StringLiteral kUnorderedAttr = "moe.unordered";
     /// On a kernel: a stack and spills are a warning, not an error. UnitAttr.
     static constexpr ::llvm::StringLiteral kAllowStackAttr = "moe.allow_stack";
   }];
