@@ -2,6 +2,15 @@
 // RUN: moe-opt %s --moe-select-kernels="arch=80 deterministic=false" | FileCheck %s --check-prefixes=CHECK,SM80
 // RUN: moe-opt %s --moe-select-kernels="arch=90" | FileCheck %s --check-prefix=ORDERED
 
+// A layer's combination becomes the scatter of its product, with fusion alone.
+// RUN: moe-opt %S/plan.mlir --moe-to-gpu="deterministic=false" --mlir-print-ir-after=moe-select-kernels -o /dev/null 2>&1 | FileCheck %s --check-prefix=LAYER
+// RUN: moe-opt %S/plan.mlir --moe-to-gpu="deterministic=false opt=0" | FileCheck %s --check-prefix=PLAIN
+// LAYER-NOT: combine_rows
+// LAYER:     gpu.launch_func @kernels::@product_f32_8x64x32_g1_scatter_
+// LAYER-NOT: combine_rows
+// PLAIN-NOT: red.global
+// PLAIN-NOT: moe.unordered
+
 // Rows are added to their tokens in no order only where that is asked for.
 // ORDERED-NOT: @kernels::
 // ORDERED-NOT: moe.unordered
