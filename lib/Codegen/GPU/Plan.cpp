@@ -122,13 +122,9 @@ public:
 
   /// The entries of moe.list_entries: token_offsets of the entries first.
   void buildEntryOffsets() {
-    sumTokens(b.dynamicShared());
+    Value all = sumTokens(b.dynamicShared());
     Value first = b.compare(arith::CmpIPredicate::eq, b.threadId(), b.i32(0));
-    b.barrier();
-    b.when(first, [&] {
-      Value all = load(kTokenOffsets, b.toI32(b.argument(kTokens)));
-      b.store(b.toI64(all), b.argument(kEntryCount), 8);
-    });
+    b.when(first, [&] { b.store(b.toI64(all), b.argument(kEntryCount), 8); });
   }
   /// Then each slot finds its place among its token's, by (expert, slot).
   void buildEntries() {
@@ -298,8 +294,9 @@ private:
     return value;
   }
 
-  /// token_offsets, by a whole block: each thread has a run of tokens.
-  void sumTokens(Value sums) {
+  /// token_offsets, by a whole block: each thread has a run of tokens. Returns
+  /// the last of them.
+  Value sumTokens(Value sums) {
     Value tokens = b.toI32(b.argument(kTokens)), thread = b.threadId();
     Value perToken = getSlotsPerToken();
     Value each = b.div(b.add(tokens, b.i32(kThreads - 1)), b.i32(kThreads));
@@ -333,6 +330,7 @@ private:
     Value all = b.shuffle(warpsUpTo, b.i32(kWarp - 1));
     b.when(b.compare(arith::CmpIPredicate::eq, thread, b.i32(0)),
            [&] { store(all, kTokenOffsets, tokens); });
+    return all;
   }
 
   /// Writes the rows of a slice. By one warp.
