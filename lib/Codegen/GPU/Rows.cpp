@@ -147,7 +147,11 @@ public:
     Type i32 = b.getI32Type();
     Value token = b.blockId();
     Value to = locate(kOut, token);
-    SmallVector<Value> sums = loadChunk(to);
+    SmallVector<Type> types(shape.width, b.getF32Type());
+    // Others store the last columns: who repeats them must not look.
+    SmallVector<Value> sums = b.pick(
+        inside, types, [&] { return loadChunk(to); },
+        [&] { return SmallVector<Value>(shape.width, b.f32(0)); });
     Value first = load(i32, kOffsets, token);
     Value last = load(i32, kOffsets, b.add(token, b.i32(1)));
     sums = b.reduce(first, last, b.i32(kWarp), sums,
