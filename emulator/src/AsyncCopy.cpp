@@ -293,30 +293,53 @@ bool moe::emu::waitForCopies(Warp &w, uint32_t mask, uint64_t pending,
   return true;
 }
 
-/// Bytes of global memory that a copy reads, or null after Warp::fault.
-/// `strict`: they must have been written.
-static const uint8_t *globalSource(Warp &w, const Instruction &i,
-                                   uint64_t address, uint64_t size,
-                                   unsigned lane, bool strict) {
-  Allocation *a = w.block->launch->memory->find(address, size);
-  if (!a) {
+namespace {
+/// Bytes of global memory that a copy reads or writes.
+struct GlobalRange {
+  Allocation *allocation = nullptr;
+  uint64_t offset = 0;
+  uint8_t *data() const { return &allocation->data[offset]; }
+  uint8_t *shadow() const { return &allocation->shadow[offset]; }
+};
+} // namespace
+
+/// False after Warp::fault.
+static bool findGlobal(Warp &w, const Instruction &i, uint64_t address,
+                       uint64_t size, unsigned lane, GlobalRange &range) {
+  range.allocation = w.block->launch->memory->find(address, size);
+  if (!range.allocation) {
     w.fault(i,
             "global address " + hex(address) + " (" + std::to_string(size) +
                 " bytes) is in no allocation",
             int(lane));
-    return nullptr;
+    return false;
   }
-  uint64_t offset = address - a->base;
-  if (strict)
-    for (uint64_t n = 0; n < size; ++n)
-      if (!(a->shadow[offset + n] & Initialized)) {
-        w.fault(i,
-                "copies global memory at " + hex(address + n) +
-                    " that nothing wrote",
-                int(lane));
-        return nullptr;
-      }
-  return &a->data[offset];
+  range.offset = address - range.allocation->base;
+  return true;
+}
+
+/// False, after Warp::fault, where nothing wrote bytes that a copy reads.
+static bool requireWritten(Warp &w, const Instruction &i,
+                           const GlobalRange &range, uint64_t size,
+                           unsigned lane) {
+  for (uint64_t n = 0; n < size; ++n)
+    if (!(range.shadow()[n] & Initialized)) {
+      w.fault(i,
+              "copies global memory at " +
+                  hex(range.allocation->base + range.offset + n) +
+                  " that nothing wrote",
+              int(lane));
+      return false;
+    }
+  return true;
+}
+
+/// False, after Warp::fault, where something unordered touched the bytes.
+static bool noteAccess(Access access, Warp &w, const Instruction &i,
+                       const GlobalRange &range, uint64_t size, unsigned lane) {
+  RaceDetector *races = w.block->races.get();
+  return !races || races->accessGlobal(access, w, i, lane, *range.allocation,
+                                       range.offset, size);
 }
 
 static uint64_t addressOf(Warp &w, const Instruction &i, unsigned which,
@@ -372,9 +395,12 @@ static Step executeCopy(Warp &w, const Instruction &i, uint32_t mask) {
       return;
     }
     if (piece.copied) {
-      piece.source =
-          globalSource(w, i, from, piece.copied, lane, /*strict=*/true);
-      ok = piece.source != nullptr;
+      GlobalRange range;
+      ok = findGlobal(w, i, from, piece.copied, lane, range) &&
+           requireWritten(w, i, range, piece.copied, lane) &&
+           noteAccess(Access::Read, w, i, range, piece.copied, lane);
+      if (ok)
+        piece.source = range.data();
     }
     ok = ok && unit.beginWrite(w, i, {piece.address, size}, lane);
     work->pieces.push_back(piece);
@@ -502,7 +528,7 @@ namespace {
 /// store, not written.
 struct BulkRow {
   uint32_t at = 0, size = 0, first = 0, last = 0;
-  uint8_t *global = nullptr, *shadow = nullptr;
+  GlobalRange global;
 };
 
 /// Part of a copy into shared memory: it comes at a time of its own and
@@ -520,7 +546,8 @@ struct LoadWork : AsyncWork {
         uint32_t low = std::max(n, row.first),
                  high = std::min(n + 16, row.last);
         if (low < high)
-          memcpy(unit + (low - n), row.global + (low - row.first), high - low);
+          memcpy(unit + (low - n), row.global.data() + (low - row.first),
+                 high - low);
         memcpy(&block.shared[applySwizzle(swizzle, address + row.at + n)], unit,
                16);
       }
@@ -604,18 +631,29 @@ struct StoreWork : AsyncWork {
                  high = std::min(n + 16, row.last);
         if (low >= high)
           continue;
-        uint8_t *to = row.global + (low - row.first);
+        uint8_t *to = row.global.data() + (low - row.first);
         if (add == AddType::None)
           memcpy(to, unit + (low - n), high - low);
         else
           for (uint32_t at = low; at < high; at += addBytes(add))
             addElement(add, to + (at - low), unit + (at - n));
-        memset(row.shadow + (low - row.first), Initialized, high - low);
+        memset(row.global.shadow() + (low - row.first), Initialized,
+               high - low);
       }
     return true;
   }
 };
 } // namespace moe::emu
+
+/// noteAccess() of all rows.
+static bool noteRows(Access access, Warp &w, const Instruction &i,
+                     unsigned lane, const std::vector<BulkRow> &rows) {
+  for (const BulkRow &row : rows)
+    if (row.first < row.last &&
+        !noteAccess(access, w, i, row.global, row.last - row.first, lane))
+      return false;
+  return true;
+}
 
 /// Splits rows of a load into parts that land one by one.
 static bool startLoad(Warp &w, const Instruction &i, unsigned lane,
@@ -623,7 +661,8 @@ static bool startLoad(Warp &w, const Instruction &i, unsigned lane,
                       Swizzle swizzle, std::vector<BulkRow> rows) {
   AsyncUnit &unit = AsyncUnit::of(*w.block);
   if (!unit.barrier(w, i, barrier, lane, /*async=*/true) ||
-      !unit.beginWrite(w, i, {address, uint32_t(size)}, lane))
+      !unit.beginWrite(w, i, {address, uint32_t(size)}, lane) ||
+      !noteRows(Access::Read, w, i, lane, rows))
     return false;
   size_t parts = std::min<size_t>(1 + w.block->nextRandom(4), rows.size());
   size_t first = 0;
@@ -653,7 +692,10 @@ static bool startStore(Warp &w, const Instruction &i, unsigned lane,
     w.fault(i, "too much work that nothing waits for", int(lane));
     return false;
   }
-  if (!unit.beginRead(w, i, {address, uint32_t(size)}, lane))
+  // Additions are atomic (PTX ISA, "cp.reduce.async.bulk").
+  Access access = add == AddType::None ? Access::Copy : Access::StrongWrite;
+  if (!unit.beginRead(w, i, {address, uint32_t(size)}, lane) ||
+      !noteRows(access, w, i, lane, rows))
     return false;
   auto work = std::make_shared<StoreWork>();
   work->address = address;
@@ -669,77 +711,82 @@ static bool startStore(Warp &w, const Instruction &i, unsigned lane,
   return true;
 }
 
-/// Global memory that a store writes.
-static bool globalTarget(Warp &w, const Instruction &i, uint64_t address,
-                         uint64_t size, unsigned lane, BulkRow &row) {
-  Allocation *a = w.block->launch->memory->find(address, size);
-  if (!a) {
-    w.fault(i,
-            "global address " + hex(address) + " (" + std::to_string(size) +
-                " bytes) is in no allocation",
-            int(lane));
-    return false;
-  }
-  row.global = &a->data[address - a->base];
-  row.shadow = &a->shadow[address - a->base];
-  return true;
+/// The operands in shared memory of a bulk copy.
+struct BulkOperands {
+  uint32_t address = 0, barrier = 0;
+};
+
+/// extra[0]: 1 into shared memory, 2 out of it.
+static bool isLoad(const Instruction &i) { return i.extra[0] == 1; }
+
+static bool bulkOperands(Warp &w, const Instruction &i, unsigned lane,
+                         unsigned alignment, uint64_t size,
+                         BulkOperands &operands) {
+  AsyncUnit &unit = AsyncUnit::of(*w.block);
+  bool load = isLoad(i);
+  return unit.sharedOperand(w, i, load ? 0 : 1, Space::Shared, lane, alignment,
+                            size, operands.address) &&
+         (!load || unit.sharedOperand(w, i, 2, Space::Shared, lane, 8, 8,
+                                      operands.barrier));
 }
 
-/// extra[0]: 1 into shared memory, 2 out of it. extra[1]: AddType.
+static bool startBulk(Warp &w, const Instruction &i, unsigned lane,
+                      const BulkOperands &operands, uint64_t size,
+                      Swizzle swizzle, AddType add, std::vector<BulkRow> rows) {
+  return isLoad(i) ? startLoad(w, i, lane, operands.address, size,
+                               operands.barrier, swizzle, std::move(rows))
+                   : startStore(w, i, lane, operands.address, size, swizzle,
+                                add, std::move(rows));
+}
+
+/// Calls `start(lane)` for lanes until one returns false.
+template <class F> static Step forCopies(uint32_t mask, F start) {
+  bool ok = true;
+  forLanes(mask, [&](unsigned lane) { ok = ok && start(lane); });
+  return ok ? Step::Next : Step::Fault;
+}
+
+/// extra[1]: AddType.
 static Step executeBulk(Warp &w, const Instruction &i, uint32_t mask) {
-  AsyncUnit &unit = AsyncUnit::of(*w.block);
-  bool load = i.extra[0] == 1, ok = true;
-  forLanes(mask, [&](unsigned lane) {
-    if (!ok)
-      return;
-    ok = false;
+  bool load = isLoad(i);
+  return forCopies(mask, [&](unsigned lane) {
     uint64_t size = uint32_t(w.row(i.src[0])[lane]);
     if (size == 0 || size % 16) {
       w.fault(i,
               "the size is " + std::to_string(size) +
                   ", expected a multiple of 16 from 16 on",
               int(lane));
-      return;
+      return false;
     }
-    uint32_t address = 0, barrier = 0;
-    if (!unit.sharedOperand(w, i, load ? 0 : 1, Space::Shared, lane, 16, size,
-                            address))
-      return;
-    uint64_t global = addressOf(w, i, load ? 1 : 0, lane);
-    if (global % 16) {
-      w.fault(i, "global address " + hex(global) + " is not a multiple of 16",
+    BulkOperands operands;
+    if (!bulkOperands(w, i, lane, 16, size, operands))
+      return false;
+    uint64_t address = addressOf(w, i, load ? 1 : 0, lane);
+    if (address % 16) {
+      w.fault(i, "global address " + hex(address) + " is not a multiple of 16",
               int(lane));
-      return;
+      return false;
     }
+    GlobalRange global;
+    if (!findGlobal(w, i, address, size, lane, global) ||
+        (load && !requireWritten(w, i, global, size, lane)))
+      return false;
+    // A load comes in up to four pieces, in any order.
+    uint32_t units = uint32_t(size / 16),
+             pieces = load ? std::min<uint32_t>(units, 4) : 1;
     std::vector<BulkRow> rows;
-    if (load) {
-      if (!unit.sharedOperand(w, i, 2, Space::Shared, lane, 8, 8, barrier))
-        return;
-      auto *source = const_cast<uint8_t *>(
-          globalSource(w, i, global, size, lane, /*strict=*/true));
-      if (!source)
-        return;
-      // Up to four pieces, which may come in any order.
-      uint32_t units = uint32_t(size / 16),
-               pieces = std::min<uint32_t>(units, 4);
-      for (uint32_t n = 0; n < pieces; ++n) {
-        uint32_t from = units * n / pieces * 16,
-                 to = units * (n + 1) / pieces * 16;
-        rows.push_back({from, to - from, 0, to - from, source + from, nullptr});
-      }
-      ok = startLoad(w, i, lane, address, size, barrier, Swizzle::None,
-                     std::move(rows));
-      return;
+    for (uint32_t n = 0; n < pieces; ++n) {
+      uint32_t from = units * n / pieces * 16,
+               to = units * (n + 1) / pieces * 16;
+      rows.push_back({from,
+                      to - from,
+                      0,
+                      to - from,
+                      {global.allocation, global.offset + from}});
     }
-    BulkRow row;
-    row.size = row.last = uint32_t(size);
-    if (!globalTarget(w, i, global, size, lane, row))
-      return;
-    rows.push_back(row);
-    ok = startStore(w, i, lane, address, size, Swizzle::None,
-                    AddType(i.extra[1]), std::move(rows));
+    return startBulk(w, i, lane, operands, size, Swizzle::None,
+                     AddType(i.extra[1]), std::move(rows));
   });
-  return ok ? Step::Next : Step::Fault;
 }
 
 static bool readTensorMap(Warp &w, const Instruction &i, unsigned which,
@@ -761,23 +808,39 @@ static bool readTensorMap(Warp &w, const Instruction &i, unsigned which,
   return true;
 }
 
-/// extra[0]: 1 into shared memory, 2 out of it. extra[1]: whether it adds;
-/// extra[2]: dimensions.
+/// What a reduction on a map with this CUtensorMapDataType adds up; None if
+/// that cannot be added.
+static AddType addTypeOf(const TensorMap &map) {
+  switch (map.dataType) {
+  case 2:
+  case 3:
+    return AddType::U32;
+  case 4:
+  case 5:
+    return AddType::U64;
+  case 6:
+    return AddType::F16;
+  case 7:
+  case 10:
+    return AddType::F32;
+  case 9:
+    return AddType::BF16;
+  default:
+    return AddType::None;
+  }
+}
+
+/// extra[1]: whether it adds; extra[2]: dimensions.
 static Step executeTensor(Warp &w, const Instruction &i, uint32_t mask) {
-  AsyncUnit &unit = AsyncUnit::of(*w.block);
-  bool load = i.extra[0] == 1, ok = true;
-  forLanes(mask, [&](unsigned lane) {
-    if (!ok)
-      return;
-    ok = false;
+  return forCopies(mask, [&](unsigned lane) {
     TensorMap map;
-    if (!readTensorMap(w, i, load ? 1 : 0, lane, map))
-      return;
+    if (!readTensorMap(w, i, isLoad(i) ? 1 : 0, lane, map))
+      return false;
     if (map.rank != i.extra[2]) {
       w.fault(i,
               "the tensor map has " + std::to_string(map.rank) + " dimensions",
               int(lane));
-      return;
+      return false;
     }
     if (map.swizzle != Swizzle::None &&
         map.rowBytes() != swizzleSpan(map.swizzle)) {
@@ -787,46 +850,19 @@ static Step executeTensor(Warp &w, const Instruction &i, uint32_t mask) {
                   std::to_string(swizzleSpan(map.swizzle)) +
                   " are not emulated",
               int(lane));
-      return;
+      return false;
     }
     int32_t at[TensorMap::maxRank] = {};
     for (unsigned d = 0; d < map.rank; ++d)
       at[d] = int32_t(uint32_t(w.row(i.src[d])[lane]));
-    AddType add = AddType::None;
-    if (i.extra[1]) {
-      // CUtensorMapDataType.
-      switch (map.dataType) {
-      case 2:
-      case 3:
-        add = AddType::U32;
-        break;
-      case 4:
-      case 5:
-        add = AddType::U64;
-        break;
-      case 6:
-        add = AddType::F16;
-        break;
-      case 7:
-      case 10:
-        add = AddType::F32;
-        break;
-      case 9:
-        add = AddType::BF16;
-        break;
-      default:
-        w.fault(i, "the tensor map's elements cannot be added", int(lane));
-        return;
-      }
+    AddType add = i.extra[1] ? addTypeOf(map) : AddType::None;
+    if (i.extra[1] && add == AddType::None) {
+      w.fault(i, "the tensor map's elements cannot be added", int(lane));
+      return false;
     }
-    uint32_t address = 0, barrier = 0;
-    uint64_t size = map.boxBytes();
-    if (!unit.sharedOperand(w, i, load ? 0 : 1, Space::Shared, lane, 128, size,
-                            address))
-      return;
-    if (load &&
-        !unit.sharedOperand(w, i, 2, Space::Shared, lane, 8, 8, barrier))
-      return;
+    BulkOperands operands;
+    if (!bulkOperands(w, i, lane, 128, map.boxBytes(), operands))
+      return false;
     std::vector<BulkRow> rows(map.rows());
     for (size_t r = 0; r < rows.size(); ++r) {
       TensorRow from = tensorRow(map, at, r);
@@ -838,15 +874,13 @@ static Step executeTensor(Warp &w, const Instruction &i, uint32_t mask) {
       // Rows behind an expert's own are read too and never used, so it does
       // not matter whether something wrote them.
       if (from.first < from.last &&
-          !globalTarget(w, i, from.address, from.last - from.first, lane, row))
-        return;
+          !findGlobal(w, i, from.address, from.last - from.first, lane,
+                      row.global))
+        return false;
     }
-    ok = load ? startLoad(w, i, lane, address, size, barrier, map.swizzle,
-                          std::move(rows))
-              : startStore(w, i, lane, address, size, map.swizzle, add,
-                           std::move(rows));
+    return startBulk(w, i, lane, operands, map.boxBytes(), map.swizzle, add,
+                     std::move(rows));
   });
-  return ok ? Step::Next : Step::Fault;
 }
 
 static Step executeBulkCommit(Warp &w, const Instruction &, uint32_t mask) {
@@ -870,6 +904,11 @@ static Step executeBulkWait(Warp &w, const Instruction &i, uint32_t mask) {
       work->complete(*w.block);
     }
     unit.endRead(*w.block, work->range);
+    if (RaceDetector *races = w.block->races.get())
+      for (const BulkRow &row : work->rows)
+        if (row.first < row.last)
+          races->finishCopy(w.number, work->lane, *row.global.allocation,
+                            row.global.offset, row.last - row.first);
     return true;
   };
   state.stores.erase(

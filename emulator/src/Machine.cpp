@@ -179,6 +179,7 @@ bool Warp::resolve(const Instruction &at, Space space, uint64_t address,
     }
     recent = a;
   }
+  place.allocation = a;
   place.data = &a->data[address - a->base];
   place.shadow = &a->shadow[address - a->base];
   return true;
@@ -460,8 +461,8 @@ static void fillSpecial(Warp &warp, const Launch &launch) {
   }
 }
 
-static bool runBlock(const Launch &launch, uint64_t index, Statistics &total,
-                     std::string &report) {
+static bool runBlock(const Launch &launch, uint64_t index, GlobalRaces *races,
+                     Statistics &total, std::string &report) {
   const Kernel &kernel = *launch.kernel;
   Block block;
   block.launch = &launch;
@@ -501,7 +502,8 @@ static bool runBlock(const Launch &launch, uint64_t index, Statistics &total,
   block.proxyFences.resize(block.warps.size());
   if (launch.findRaces)
     block.races = std::make_unique<RaceDetector>(unsigned(block.warps.size()),
-                                                 block.shared.size());
+                                                 block.shared.size(), races,
+                                                 uint32_t(index));
   bool ok = block.run();
   total.warpInstructions += block.statistics.warpInstructions;
   total.laneInstructions += block.statistics.laneInstructions;
@@ -515,6 +517,21 @@ static bool runBlock(const Launch &launch, uint64_t index, Statistics &total,
 bool moe::emu::runLaunch(const Launch &launch, Statistics &statistics,
                          std::string &report) {
   uint64_t blocks = uint64_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
+  unsigned count =
+      unsigned(std::min<uint64_t>(std::max(launch.threads, 1u), blocks));
+  // Few blocks at a time where each is large.
+  uint64_t fit = kMaxStateBytes / std::max<uint64_t>(stateBytes(launch), 1);
+  if (fit == 0) {
+    report = "kernel " + launch.kernel->name +
+             ": its registers and local memory are too large";
+    return false;
+  }
+  count = unsigned(std::min<uint64_t>(count, fit));
+  std::unique_ptr<GlobalRaces> races;
+  uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
+  if (launch.findRaces && blocks < ~uint32_t(0))
+    races = std::make_unique<GlobalRaces>((threads + kLanes - 1) / kLanes,
+                                          /*isParallel=*/count > 1);
   std::atomic<uint64_t> next{0};
   std::atomic<bool> failed{false};
   std::mutex mutex;
@@ -525,8 +542,12 @@ bool moe::emu::runLaunch(const Launch &launch, Statistics &statistics,
       uint64_t index = next++;
       if (index >= blocks || failed)
         break;
+      // Blocks have no order; half of the schedules begin with the last, so
+      // that of two that race each comes first in some.
+      if (launch.seed % 2)
+        index = blocks - 1 - index;
       std::string why;
-      if (!runBlock(launch, index, mine, why)) {
+      if (!runBlock(launch, index, races.get(), mine, why)) {
         std::lock_guard<std::mutex> lock(mutex);
         failed = true;
         // The lowest of those that failed: nearly always the same one.
@@ -543,16 +564,6 @@ bool moe::emu::runLaunch(const Launch &launch, Statistics &statistics,
     statistics.bankConflicts += mine.bankConflicts;
   };
   std::vector<std::thread> helpers;
-  unsigned count =
-      unsigned(std::min<uint64_t>(std::max(launch.threads, 1u), blocks));
-  // Few blocks at a time where each is large.
-  uint64_t fit = kMaxStateBytes / std::max<uint64_t>(stateBytes(launch), 1);
-  if (fit == 0) {
-    report = "kernel " + launch.kernel->name +
-             ": its registers and local memory are too large";
-    return false;
-  }
-  count = unsigned(std::min<uint64_t>(count, fit));
   for (unsigned i = 1; i < count; ++i)
     helpers.emplace_back(work);
   work();

@@ -172,6 +172,8 @@ enum : uint8_t {
 struct Allocation {
   uint64_t base = 0, size = 0;
   std::vector<uint8_t> data, shadow;
+  /// Of the launch that runs, once it has written here; see Races.h.
+  std::atomic<RacePages *> pages{nullptr};
 };
 
 class GlobalMemory {
@@ -216,7 +218,7 @@ struct Launch {
   /// Warp instructions until a kernel counts as endless.
   uint64_t budget = 20'000'000'000ull;
   unsigned threads = 1;
-  /// Look for accesses to shared memory that nothing orders.
+  /// Look for accesses to shared and global memory that nothing orders.
   bool findRaces = true;
   /// One per instruction of the kernel, true once a lane has run it; may be
   /// null.
@@ -309,6 +311,7 @@ public:
     uint8_t *data = nullptr, *shadow = nullptr;
     Space space = Space::Global;
     uint32_t sharedAddress = 0;
+    Allocation *allocation = nullptr; // of global memory
   };
   bool resolve(const Instruction &at, Space space, uint64_t address,
                unsigned size, unsigned lane, Place &place);
@@ -384,9 +387,9 @@ private:
 /// Checks of `size` bytes at a place, and what a store leaves behind. False
 /// after Warp::fault.
 bool checkReadable(Warp &warp, const Instruction &at, const Warp::Place &place,
-                   unsigned size, unsigned lane);
+                   unsigned size, unsigned lane, Access access = Access::Read);
 bool checkWritable(Warp &warp, const Instruction &at, const Warp::Place &place,
-                   unsigned size, unsigned lane);
+                   unsigned size, unsigned lane, Access access = Access::Write);
 void markWritten(Warp &warp, const Warp::Place &place, unsigned size);
 /// Counts the passes over shared memory's banks.
 void countBanks(Warp &warp, const uint64_t *addresses, uint32_t mask,

@@ -20,7 +20,7 @@ void moe::emu::countBanks(Warp &w, const uint64_t *addresses, uint32_t mask,
 /// Fails where bytes to be read are not there.
 bool moe::emu::checkReadable(Warp &w, const Instruction &i,
                              const Warp::Place &place, unsigned size,
-                             unsigned lane) {
+                             unsigned lane, Access access) {
   if (!place.shadow)
     return true;
   uint8_t all = 0xff, any = 0;
@@ -46,12 +46,21 @@ bool moe::emu::checkReadable(Warp &w, const Instruction &i,
     return false;
   }
   RaceDetector *races = w.block->races.get();
-  return place.space != Space::Shared || !races ||
-         races->read(w, i, lane, place.sharedAddress, size);
+  if (!races)
+    return true;
+  if (place.space == Space::Shared)
+    return races->read(w, i, lane, place.sharedAddress, size);
+  // An atomic is looked at where it writes.
+  const Allocation *a = place.allocation;
+  if (!a || !a->pages.load(std::memory_order_acquire) ||
+      access == Access::StrongWrite)
+    return true;
+  return races->accessGlobal(access, w, i, lane, *place.allocation,
+                             uint64_t(place.data - a->data.data()), size);
 }
 bool moe::emu::checkWritable(Warp &w, const Instruction &i,
                              const Warp::Place &place, unsigned size,
-                             unsigned lane) {
+                             unsigned lane, Access access) {
   if (!place.shadow) {
     w.fault(i, "writes a parameter", int(lane));
     return false;
@@ -73,8 +82,13 @@ bool moe::emu::checkWritable(Warp &w, const Instruction &i,
     return false;
   }
   RaceDetector *races = w.block->races.get();
-  return place.space != Space::Shared || !races ||
-         races->write(w, i, lane, place.sharedAddress, size);
+  if (!races)
+    return true;
+  if (place.space == Space::Shared)
+    return races->write(w, i, lane, place.sharedAddress, size);
+  Allocation *a = place.allocation;
+  return !a || races->accessGlobal(access, w, i, lane, *a,
+                                   uint64_t(place.data - a->data.data()), size);
 }
 void moe::emu::markWritten(Warp &w, const Warp::Place &place, unsigned size) {
   uint8_t bits = Initialized;
@@ -107,7 +121,7 @@ static Step executeLoad(Warp &w, const Instruction &i, uint32_t mask) {
   forLanes(mask, [&](unsigned l) {
     Warp::Place place;
     if (!ok || !w.resolve(i, i.space, at[l], bytes * count, l, place) ||
-        !checkReadable(w, i, place, bytes * count, l)) {
+        !checkReadable(w, i, place, bytes * count, l, Access(i.extra[0]))) {
       ok = false;
       return;
     }
@@ -136,7 +150,7 @@ static Step executeStore(Warp &w, const Instruction &i, uint32_t mask) {
   forLanes(mask, [&](unsigned l) {
     Warp::Place place;
     if (!ok || !w.resolve(i, i.space, at[l], bytes * count, l, place) ||
-        !checkWritable(w, i, place, bytes * count, l)) {
+        !checkWritable(w, i, place, bytes * count, l, Access(i.extra[0]))) {
       ok = false;
       return;
     }
@@ -227,6 +241,13 @@ static bool decodeAccess(const DecodeContext &c, Instruction &i) {
   if (i.type.bits == 0 || i.type.bits > 64 || i.type.kind == Kind::Pred ||
       i.type.bytes() * count > 32)
     return c.fail("the type is not emulated");
+  bool isStrong = has(i, "relaxed") || has(i, "acquire") || has(i, "release") ||
+                  has(i, "volatile");
+  Access access = isLoad && has(i, "nc") ? Access::ReadOnly
+                  : isLoad   ? (isStrong ? Access::StrongRead : Access::Read)
+                  : isStrong ? Access::StrongWrite
+                             : Access::Write;
+  i.extra[0] = uint32_t(access);
   i.execute = isLoad ? executeLoad : executeStore;
   return true;
 }
@@ -309,8 +330,8 @@ static Step executeAtom(Warp &w, const Instruction &i, uint32_t mask) {
   forLanes(mask, [&](unsigned l) {
     Warp::Place place;
     if (!ok || !w.resolve(i, i.space, at[l], bytes * count, l, place) ||
-        !checkReadable(w, i, place, bytes * count, l) ||
-        !checkWritable(w, i, place, bytes * count, l)) {
+        !checkReadable(w, i, place, bytes * count, l, Access::StrongWrite) ||
+        !checkWritable(w, i, place, bytes * count, l, Access::StrongWrite)) {
       ok = false;
       return;
     }

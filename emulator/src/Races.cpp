@@ -6,8 +6,10 @@
 
 using namespace moe::emu;
 
-RaceDetector::RaceDetector(unsigned numWarps, uint64_t sharedBytes)
-    : numWarps(numWarps), clocks(numWarps * numWarps), syncs(numWarps) {
+RaceDetector::RaceDetector(unsigned numWarps, uint64_t sharedBytes,
+                           GlobalRaces *global, uint32_t block)
+    : numWarps(numWarps), global(global), block(block),
+      clocks(numWarps * numWarps), syncs(numWarps) {
   // Pages of zeros that nothing touches cost nothing.
   size_t count = sharedBytes / 2 + 1;
   cells.reset(static_cast<Cell *>(std::calloc(count, sizeof(Cell))));
