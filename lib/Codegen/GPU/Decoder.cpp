@@ -4,6 +4,7 @@
 #include "Rows.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "moe/Conversion/SinCos.h"
 #include "moe/Dialect/NN/IR/NN.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -14,9 +15,9 @@ static constexpr int64_t kWarps = 4, kWarp = 32;
 /// Interleaved chains of a sum, as in Conversion/MoEToLoops.
 static constexpr int64_t kChains = 16;
 
-static std::string getText(Type type) {
+template <typename T> static std::string getText(T value) {
   std::string text;
-  llvm::raw_string_ostream(text) << type;
+  llvm::raw_string_ostream(text) << value;
   return text;
 }
 
@@ -172,6 +173,64 @@ static LogicalResult select(nn::EmbeddingOp op, KernelModule &kernels) {
 }
 
 //===----------------------------------------------------------------------===//
+// nn.rotary_table
+//===----------------------------------------------------------------------===//
+
+/// Address of `frequencies` in the device's memory: neighbouring threads read
+/// neighbours, for which constant memory would take turns.
+static Value getTable(KernelBuilder &b, ArrayRef<float> frequencies) {
+  static constexpr unsigned kGlobal = 1;
+  LLVM::LLVMFuncOp kernel = b.getKernel();
+  std::string name = (kernel.getName() + ".frequencies").str();
+  OpBuilder outside(kernel);
+  auto size = int64_t(frequencies.size());
+  LLVM::GlobalOp::create(
+      outside, b.getLoc(), LLVM::LLVMArrayType::get(b.getF32Type(), size),
+      /*isConstant=*/true, LLVM::Linkage::Internal, name,
+      DenseElementsAttr::get(RankedTensorType::get({size}, b.getF32Type()),
+                             frequencies),
+      /*alignment=*/4, kGlobal);
+  return LLVM::AddressOfOp::create(b, b.pointer(kGlobal), name);
+}
+
+/// A thread per position and frequency.
+static LogicalResult select(nn::RotaryTableOp op, KernelModule &kernels) {
+  enum : unsigned { kLengths, kCos, kSin, kTokens };
+  ArrayRef<float> frequencies = op.getInvFreq();
+  auto columns = int64_t(frequencies.size());
+  if (!canLaunchPerColumn(columns))
+    return failure();
+  OpBuilder b(op);
+  Location loc = op->getLoc();
+  Value tokens = memref::DimOp::create(b, loc, op.getIds(), 1);
+  Value rows = arith::MulIOp::create(
+      b, loc, memref::DimOp::create(b, loc, op.getIds(), 0), tokens);
+  auto build = [&](KernelBuilder &b, Value row, Value column) {
+    Type f32 = b.getF32Type(), i64 = b.getI64Type();
+    Value numTokens = b.argument(kTokens);
+    Value length =
+        b.load(i64, b.at(i64, b.argument(kLengths), b.div(row, numTokens)), 8);
+    Value position =
+        arith::SIToFPOp::create(b, f32, b.add(length, b.rem(row, numTokens)));
+    Value frequency =
+        b.load(f32, b.at(f32, getTable(b, frequencies), column), 4);
+    Value angle = b.mulF(position, frequency);
+    auto [sin, cos] =
+        buildSinCos(b, arith::ExtFOp::create(b, b.getF64Type(), angle));
+    Value place = b.add(b.mul(row, b.i64(columns)), column);
+    for (auto [value, out] : {std::pair(cos, kCos), {sin, kSin}})
+      b.store(arith::TruncFOp::create(b, f32, value),
+              b.at(f32, b.argument(out), place), 4);
+  };
+  launchPerColumn(b, loc, kernels, "rotary_table", getText(op.getInvFreqAttr()),
+                  rows, columns,
+                  {op.getLengths(), op.getOuts()[0], op.getOuts()[1], tokens},
+                  build);
+  op->erase();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // nn.rotary
 //===----------------------------------------------------------------------===//
 
@@ -290,8 +349,8 @@ LogicalResult moe::selectDecoder(Operation *op, KernelModule &kernels) {
   if (!hasDenseOperands(op))
     return failure();
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<nn::RMSNormOp, nn::EmbeddingOp, nn::RotaryOp, nn::CacheAppendOp,
-            nn::LastRowsOp>(
+      .Case<nn::RMSNormOp, nn::EmbeddingOp, nn::RotaryTableOp, nn::RotaryOp,
+            nn::CacheAppendOp, nn::LastRowsOp>(
           [&](auto decoder) { return select(decoder, kernels); })
       .Default([](Operation *) { return failure(); });
 }

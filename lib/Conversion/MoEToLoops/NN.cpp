@@ -3,6 +3,7 @@
 //===----------------------------------------------------------------------===//
 #include "moe/Dialect/NN/IR/NN.h"
 #include "LoopBuilder.h"
+#include "moe/Conversion/SinCos.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -42,31 +43,41 @@ static void lower(nn::RMSNormOp op, LoopBuilder &b) {
   });
 }
 
-/// Sine and cosine of f64 lanes within 2^-50 for |x| < 2^31: x = q pi/2 + r by
-/// Cody and Waite, then the polynomials of fdlibm on |r| <= pi/4.
-static std::pair<Value, Value> buildSinCos(LoopBuilder &b, Value x) {
+// x = q pi/2 + r by Cody and Waite, then the polynomials of fdlibm on
+// |r| <= pi/4.
+std::pair<Value, Value> moe::buildSinCos(ImplicitLocOpBuilder &b, Value x) {
   Type type = x.getType();
-  auto constant = [&](double value) -> Value {
-    return arith::ConstantOp::create(
-        b, SplatElementsAttr::get(cast<ShapedType>(type),
-                                  b.getF64FloatAttr(value)));
+  auto constant = [&](double number) -> Value {
+    TypedAttr value = b.getF64FloatAttr(number);
+    if (auto shaped = dyn_cast<ShapedType>(type))
+      value = SplatElementsAttr::get(shaped, value);
+    return arith::ConstantOp::create(b, value);
+  };
+  auto fma = [&](Value x, Value y, Value z) -> Value {
+    return math::FmaOp::create(b, x, y, z);
+  };
+  auto multiply = [&](Value x, Value y) -> Value {
+    return arith::MulFOp::create(b, x, y);
+  };
+  auto select = [&](Value condition, Value x, Value y) -> Value {
+    return arith::SelectOp::create(b, condition, x, y);
   };
   // c0 + y (c1 + y (c2 + ...))
   auto polynomial = [&](Value y, ArrayRef<double> coefficients) {
     Value sum = constant(coefficients.back());
     for (double c : llvm::reverse(coefficients.drop_back()))
-      sum = b.fma(sum, y, constant(c));
+      sum = fma(sum, y, constant(c));
     return sum;
   };
   Value q = math::RoundEvenOp::create(
-      b, b.mulF(x, constant(0x1.45f306dc9c883p-1))); // 2 / pi
+      b, multiply(x, constant(0x1.45f306dc9c883p-1))); // 2 / pi
   Value minusQ = arith::NegFOp::create(b, q);
   // pi / 2 as the sum of two doubles.
-  Value r = b.fma(minusQ, constant(0x1.921fb54442d18p+0), x);
-  r = b.fma(minusQ, constant(0x1.1a62633145c07p-54), r);
-  Value y = b.mulF(r, r);
-  Value sinR = b.fma(
-      b.mulF(r, y),
+  Value r = fma(minusQ, constant(0x1.921fb54442d18p+0), x);
+  r = fma(minusQ, constant(0x1.1a62633145c07p-54), r);
+  Value y = multiply(r, r);
+  Value sinR = fma(
+      multiply(r, y),
       polynomial(y, {-1.66666666666666324348e-01, 8.33333333332248946124e-03,
                      -1.98412698298579493134e-04, 2.75573137070700676789e-06,
                      -2.50507602534068634195e-08, 1.58969099521155010221e-10}),
@@ -76,9 +87,10 @@ static std::pair<Value, Value> buildSinCos(LoopBuilder &b, Value x) {
           2.48015872894767294178e-05, -2.75573143513906633035e-07,
           2.08757232129817482790e-09, -1.13596475577881948265e-11});
   // The quadrant q mod 4, in floats: no conversion that may overflow.
-  Value quarter = b.mulF(q, constant(0.25));
-  Value quadrant =
-      b.mulF(b.subF(quarter, math::FloorOp::create(b, quarter)), constant(4));
+  Value quarter = multiply(q, constant(0.25));
+  Value quadrant = multiply(
+      arith::SubFOp::create(b, quarter, math::FloorOp::create(b, quarter)),
+      constant(4));
   auto is = [&](double value) -> Value {
     return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, quadrant,
                                  constant(value));
@@ -88,10 +100,10 @@ static std::pair<Value, Value> buildSinCos(LoopBuilder &b, Value x) {
   };
   Value swap = either(is(1), is(3));
   auto negateIf = [&](Value condition, Value value) {
-    return b.select(condition, arith::NegFOp::create(b, value), value);
+    return select(condition, arith::NegFOp::create(b, value), value);
   };
-  Value sin = negateIf(either(is(2), is(3)), b.select(swap, cosR, sinR));
-  Value cos = negateIf(either(is(1), is(2)), b.select(swap, sinR, cosR));
+  Value sin = negateIf(either(is(2), is(3)), select(swap, cosR, sinR));
+  Value cos = negateIf(either(is(1), is(2)), select(swap, sinR, cosR));
   return {sin, cos};
 }
 

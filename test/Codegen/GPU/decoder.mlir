@@ -170,17 +170,41 @@ func.func @last_rows(%x: memref<?x300xf32>, %ids: memref<?x?xi64>,
 
 // -----
 
-// The table of angles is left to the outliner, and so are rows of a width that
-// only the caller knows.
+// A thread per position and frequency, with sine and cosine of f64 scalars;
+// frequencies are in the device's memory.
+// CHECK-LABEL: func.func @rotary_table(
+// CHECK-SAME:      %[[IDS:.*]]: memref<?x?xi64>, %[[LENGTHS:.*]]: memref<?xi64>, %[[COS:.*]]: memref<?x3xf32>, %[[SIN:.*]]: memref<?x3xf32>)
+// CHECK-DAG:     %[[TOKENS:.*]] = memref.dim %[[IDS]], %c1{{.*}}
+// CHECK-DAG:     %[[BATCH:.*]] = memref.dim %[[IDS]], %c0{{.*}}
+// CHECK:         %[[ROWS:.*]] = arith.muli %[[BATCH]], %[[TOKENS]]
+// CHECK:         gpu.launch_func @kernels::@[[TABLE:rotary_table_[0-9]+]] blocks in (%[[ROWS]], %c1{{[^,]*}}, %c1{{[^,]*}}) threads in (%c32,
+// CHECK-SAME:        args(%[[LENGTHS]] : memref<?xi64>, %[[COS]] : memref<?x3xf32>, %[[SIN]] : memref<?x3xf32>, %[[TOKENS]] : index)
+// CHECK-NOT:     nn.rotary_table
+// CHECK:       llvm.mlir.global internal constant @[[FREQUENCIES:.*]](dense<[1.000000e+00, 1.000000e-01, 0.00999999977]>
+// CHECK-SAME:      addr_space = 1
+// CHECK:       llvm.func @[[TABLE]](
+// CHECK:         arith.cmpi ult, %{{.*}}, %c3_i64
+// CHECK:         %[[LENGTH:.*]] = llvm.load %{{.*}} -> i64
+// CHECK:         %[[POSITION:.*]] = arith.addi %[[LENGTH]],
+// CHECK:         %[[P:.*]] = arith.sitofp %[[POSITION]] : i64 to f32
+// CHECK:         llvm.mlir.addressof @[[FREQUENCIES]] : !llvm.ptr<1>
+// CHECK:         %[[ANGLE:.*]] = arith.mulf %[[P]], %{{.*}} : f32
+// CHECK:         arith.extf %[[ANGLE]] : f32 to f64
+// CHECK-COUNT-2: llvm.store
+func.func @rotary_table(%ids: memref<?x?xi64>, %lengths: memref<?xi64>,
+                        %cos: memref<?x3xf32>, %sin: memref<?x3xf32>) {
+  nn.rotary_table %ids, %lengths outs(%cos, %sin : memref<?x3xf32>, memref<?x3xf32>)
+      {inv_freq = array<f32: 1.0, 0.1, 0.01>} : memref<?x?xi64>, memref<?xi64>
+  return
+}
+
+// -----
+
+// Rows of a width that only the caller knows are left to the outliner.
 // CHECK-LABEL: func.func @generic(
-// CHECK:         nn.rotary_table
 // CHECK:         nn.last_rows
 // CHECK-NOT:     gpu.launch_func
-func.func @generic(%ids: memref<?x?xi64>, %lengths: memref<?xi64>,
-                   %cos: memref<?x2xf32>, %sin: memref<?x2xf32>,
-                   %x: memref<?x?xf32>) {
-  nn.rotary_table %ids, %lengths outs(%cos, %sin : memref<?x2xf32>, memref<?x2xf32>)
-      {inv_freq = array<f32: 1.0, 0.1>} : memref<?x?xi64>, memref<?xi64>
+func.func @generic(%ids: memref<?x?xi64>, %x: memref<?x?xf32>) {
   nn.last_rows %x, %ids outs(%x : memref<?x?xf32>)
       : memref<?x?xf32>, memref<?x?xi64>
   return
