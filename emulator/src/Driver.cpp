@@ -18,6 +18,7 @@
 #include "Machine.h"
 #include "TensorMap.h"
 #include "cuda_api.h"
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -46,6 +47,8 @@ struct State {
   Device devices[kNumDevices];
   uint64_t launches = 0;
   std::string report;
+  /// moe_emulator_take_report was called.
+  bool isAsked = false;
 };
 State &state() {
   static State *theState = new State; // lives as long as the process
@@ -465,17 +468,30 @@ MOE_CUDA_EXPORT moe_cu_result cuFuncSetAttribute(moe_cu_function function,
   return MOE_CU_SUCCESS;
 }
 
+/// Keeps a report for moe_emulator_take_report, and prints it, all of it, where
+/// nobody asks.
 static void say(const std::string &report) {
   state().report = report;
   const char *path = std::getenv("MOE_EMULATOR_REPORT");
   FILE *file = path && *path ? std::fopen(path, "a") : nullptr;
-  std::fprintf(file ? file : stderr, "emulator: %s\n", report.c_str());
+  if (file || !state().isAsked)
+    std::fprintf(file ? file : stderr, "emulator: %s\n", report.c_str());
   if (file)
     std::fclose(file);
 }
-/// What the last fault was; static storage until the next one.
-MOE_CUDA_EXPORT const char *moe_emulator_last_report(void) {
-  return state().report.c_str();
+/// Takes the first line of what the last fault was: copies it, cut to `size`
+/// bytes with the zero behind it, forgets it and returns how long it is. A
+/// caller that has asked once, be it for 0 bytes, shows reports itself.
+MOE_CUDA_EXPORT size_t moe_emulator_take_report(char *text, size_t size) {
+  std::lock_guard<std::mutex> lock(state().mutex);
+  state().isAsked = true;
+  std::string &report = state().report;
+  size_t length = std::min(report.find('\n'), report.size());
+  if (!text || !size)
+    return length;
+  snprintf(text, size, "%.*s", int(length), report.c_str());
+  report.clear();
+  return length;
 }
 
 /// Does `work` now, or keeps it for the graph that the stream captures.
@@ -582,6 +598,7 @@ MOE_CUDA_EXPORT moe_cu_result cuTensorMapEncodeTiled(
       unsigned(promotion), unsigned(fill), error);
   if (status == EncodeStatus::Ok)
     return MOE_CU_SUCCESS;
+  std::lock_guard<std::mutex> lock(state().mutex);
   say("cuTensorMapEncodeTiled: " + error);
   return status == EncodeStatus::Invalid ? MOE_CU_INVALID_VALUE : 801;
 }

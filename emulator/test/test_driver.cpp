@@ -13,7 +13,7 @@
 #include <vector>
 
 static moe_cuda_functions cu;
-static const char *(*lastReport)();
+static size_t (*takeReport)(char *text, size_t size);
 
 static bool openLibrary() {
   void *library = dlopen(MOE_EMULATOR_LIBRARY, RTLD_NOW | RTLD_LOCAL);
@@ -27,8 +27,8 @@ static bool openLibrary() {
     all = CHECK_HAS("", exported " is missing");
   MOE_CUDA_FUNCTIONS(MOE_FIND)
 #undef MOE_FIND
-  void *symbol = dlsym(library, "moe_emulator_last_report");
-  memcpy(&lastReport, &symbol, sizeof symbol);
+  void *symbol = dlsym(library, "moe_emulator_take_report");
+  memcpy(&takeReport, &symbol, sizeof symbol);
   return CHECK(symbol) && all;
 }
 
@@ -212,9 +212,17 @@ static void testLaunch(const std::string &scale) {
   void *wrong[] = {&host, &factor, &count};
   CHECK_EQ(cu.launch(&config, function, wrong, nullptr),
            MOE_CU_ILLEGAL_ADDRESS);
-  CHECK_HAS(lastReport(), "kernel scale, block (");
-  CHECK_HAS(lastReport(), "line 26: global address 0x");
-  CHECK_HAS(lastReport(), "ld.global.f32 %f1, [%rd3];");
+  char report[400] = "";
+  size_t length = takeReport(nullptr, 0);
+  CHECK(length > 40);
+  CHECK_EQ(takeReport(report, sizeof report), length);
+  CHECK_EQ(strlen(report), length);
+  CHECK_HAS(report, "kernel scale, block (");
+  CHECK_HAS(report, "line 26: global address 0x");
+  CHECK(!strchr(report, '\n'));
+  // It is told once.
+  CHECK_EQ(takeReport(report, sizeof report), 0);
+  CHECK_EQ(report[0], 0);
   CHECK_EQ(cu.launch(&config, function, arguments, nullptr),
            MOE_CU_ILLEGAL_ADDRESS);
   CHECK_EQ(cu.download(found.data(), x, 400, nullptr), MOE_CU_ILLEGAL_ADDRESS);

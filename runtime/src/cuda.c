@@ -52,8 +52,23 @@ bool moe_cuda_is_lost(moe_cu_result result) {
 }
 
 typedef struct {
-  char text[400];
+  char text[1000];
 } result_text;
+
+// Appends ": " and the first line of the emulator's report, if there is one.
+static void append_report(const moe_cuda *cuda, result_text *text) {
+  enum { piece = 160 }; // a quoted text is short
+  char report[480];
+  size_t size = cuda->take_report(report, sizeof(report));
+  if (size >= sizeof(report))
+    size = sizeof(report) - 1;
+  for (size_t at = 0; at < size; at += piece) {
+    size_t used = strlen(text->text);
+    size_t count = size - at < piece ? size - at : piece;
+    snprintf(text->text + used, sizeof(text->text) - used, "%s%s",
+             at ? "" : ": ", MOE_QN(report + at, count));
+  }
+}
 
 // "CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected".
 static const char *describe(const moe_cuda *cuda, moe_cu_result result,
@@ -65,6 +80,8 @@ static const char *describe(const moe_cuda *cuda, moe_cu_result result,
     meaning = "";
   snprintf(text->text, sizeof(text->text), "%s (%d)%s%s", MOE_Q(name), result,
            *meaning ? ": " : "", MOE_Q(meaning));
+  if (cuda->take_report)
+    append_report(cuda, text);
   return text->text;
 }
 #define DESCRIBE(cuda, result) describe((cuda), (result), &(result_text){{0}})
@@ -140,6 +157,11 @@ static moe_rt_status load_driver(moe_cuda *cuda, const char *library,
   memcpy(&cuda->f.field, &symbol, sizeof(symbol));
   MOE_CUDA_FUNCTIONS(FIND)
 #undef FIND
+  symbol = dlsym(cuda->library, "moe_emulator_take_report");
+  memcpy(&cuda->take_report, &symbol, sizeof(symbol));
+  // From now on it need not print reports itself.
+  if (cuda->take_report)
+    cuda->take_report(NULL, 0);
   return MOE_RT_OK;
 }
 

@@ -16,6 +16,8 @@ typedef struct {
   const moe_manifest *manifest;
   void *library; // of dlopen()
   moe_cuda_functions f;
+  // Of the emulator, which knows what a kernel did wrong; NULL on a GPU.
+  size_t (*take_report)(char *text, size_t size);
   int ordinal;
   moe_cu_device device;
   moe_cu_context context; // NULL: not retained
