@@ -201,10 +201,22 @@ private:
   void buildTile();
   TileCopier copyA();
   TileCopier copyB(unsigned part);
+  /// Neighbouring columns that are stored together: the multiplier's group
+  /// `group` from its `first` on.
+  struct Columns {
+    Value own; // the first one's number; i32
+    int64_t group, first, count;
+  };
+  using Biases = SmallVector<SmallVector<Value>>; // of each part and column
+
   void finish(ValueRange sums);
-  void finish(ValueRange sums, ValueRange rowsInside,
-              ArrayRef<ScatteredRow> scattered, Value own, int64_t group,
-              int64_t first, int64_t count);
+  void forColumns(function_ref<void(const Columns &)> body);
+  Biases loadBiases(const Columns &columns);
+  Value getAddress(Value outRow, const Columns &columns);
+  Value evaluate(ValueRange sums, int64_t i, const Columns &columns,
+                 int64_t within, const Biases &biases);
+  void store(ValueRange sums, int64_t i, Value inside, const Columns &columns,
+             const Biases &biases);
 
   KernelBuilder &b;
   const TileConfig &config;
@@ -393,88 +405,137 @@ void TileKernel::buildTile() {
   finish(sums);
 }
 
+/// The same f32 values; what computes them stays in front of here.
+static SmallVector<Value> pin(KernelBuilder &b, ValueRange values) {
+  std::string constraints;
+  for (size_t i = 0; i < values.size(); ++i)
+    constraints += "=f,";
+  for (size_t i = 0; i < values.size(); ++i)
+    constraints += std::to_string(i) + ",";
+  constraints.pop_back();
+  auto type = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), SmallVector<Type>(values.size(), b.getF32Type()));
+  Value all =
+      LLVM::InlineAsmOp::create(
+          b, type, values, "", constraints, /*has_side_effects=*/true,
+          /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+          LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
+          ArrayAttr())
+          .getResult(0);
+  return llvm::map_to_vector(llvm::seq<int64_t>(values.size()),
+                             [&](int64_t i) -> Value {
+                               return LLVM::ExtractValueOp::create(b, all, i);
+                             });
+}
+
 void TileKernel::finish(ValueRange sums) {
+  SmallVector<Value> rowsInside = multiplier->getRows();
+  if (!config.scatter) {
+    forColumns([&](const Columns &columns) {
+      Biases biases = loadBiases(columns);
+      for (auto [i, inside] : llvm::enumerate(rowsInside))
+        b.when(b.less(inside, rows), [&, i = i, inside = inside] {
+          store(sums, i, inside, columns, biases);
+        });
+    });
+    return;
+  }
+  // A row at a time: token and weight of all of them would take registers that
+  // the sums have. So would the operands of the last products, if those sank
+  // into the branches below.
+  SmallVector<Value> computed = pin(b, sums);
+  for (auto [i, inside] : llvm::enumerate(rowsInside))
+    b.when(b.less(inside, rows), [&, i = i, inside = inside] {
+      auto scattered =
+          ScatteredRow::load(b, arguments.scatter, b.add(row, inside));
+      forColumns([&](const Columns &columns) {
+        Biases biases = loadBiases(columns);
+        SmallVector<Value> results;
+        for (int64_t within = 0; within < columns.count; ++within)
+          results.push_back(evaluate(computed, i, columns, within, biases));
+        scattered.add(b, results, getAddress(scattered.token, columns),
+                      config.addsPairs);
+      });
+    });
+}
+
+void TileKernel::forColumns(function_ref<void(const Columns &)> body) {
   int64_t width = multiplier->getWidth();
   // Pairs are stored at once where they are aligned.
   int64_t together = config.evenN ? width : 1;
-  SmallVector<Value> rowsInside = multiplier->getRows();
-  SmallVector<Value> columns = multiplier->getColumns();
-  SmallVector<ScatteredRow> scattered;
-  for (Value inside : rowsInside) {
-    if (!config.scatter)
-      break;
-    Value known = b.select(b.less(inside, rows), inside, b.i32(0));
-    scattered.push_back(
-        ScatteredRow::load(b, arguments.scatter, b.add(row, known)));
-  }
-  for (int64_t group = 0; group < int64_t(columns.size()); ++group) {
+  SmallVector<Value> starts = multiplier->getColumns();
+  for (int64_t group = 0; group < int64_t(starts.size()); ++group) {
     for (int64_t first = 0; first < width; first += together) {
-      Value own = b.add(column, b.add(columns[group], b.i32(first)));
-      auto store = [&] {
-        finish(sums, rowsInside, scattered, own, group, first, together);
-      };
+      Value own = b.add(column, b.add(starts[group], b.i32(first)));
+      auto run = [&] { body({own, group, first, together}); };
       if (config.columnTail)
-        b.when(b.less(own, n), store);
+        b.when(b.less(own, n), run);
       else
-        store();
+        run();
     }
   }
 }
 
-/// Stores `count` columns from column `own` on, which are those of a group of
-/// the multiplier's from the `first` on, in all rows.
-void TileKernel::finish(ValueRange sums, ValueRange rowsInside,
-                        ArrayRef<ScatteredRow> scattered, Value own,
-                        int64_t group, int64_t first, int64_t count) {
-  SmallVector<SmallVector<Value>> biases(config.parts);
+TileKernel::Biases TileKernel::loadBiases(const Columns &columns) {
+  Biases biases(config.parts);
   for (unsigned part = 0; config.bias && part < config.parts; ++part) {
-    Value start = b.add(b.mul(b.toI64(expert), b.toI64(n)), b.toI64(own));
+    Value start =
+        b.add(b.mul(b.toI64(expert), b.toI64(n)), b.toI64(columns.own));
     Value address =
         b.at(config.bias, b.global(b.argument(arguments.bias + part)), start);
-    for (int64_t i = 0; i < count; ++i)
+    for (int64_t i = 0; i < columns.count; ++i)
       biases[part].push_back(
           b.widen(b.load(config.bias, b.at(config.bias, address, b.i32(i)))));
   }
-  Value out = b.global(b.argument(arguments.out));
-  int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
-  for (auto [i, inside] : llvm::enumerate(rowsInside)) {
-    b.when(b.less(inside, rows), [&, i = i, inside = inside] {
-      Value outRow = config.scatter ? scattered[i].token : b.add(row, inside);
-      Value place = b.add(b.mul(b.toI64(outRow), b.toI64(n)), b.toI64(own));
-      Value address = b.at(config.out, out, place);
-      SmallVector<Value> results;
-      for (int64_t within = 0; within < count; ++within) {
-        SmallVector<Value> values;
-        for (unsigned part = 0; part < config.parts; ++part) {
-          Value sum = sums[multiplier->getSum(part, i, group, first + within)];
-          if (config.bias)
-            sum = b.addF(sum, biases[part][within]);
-          values.push_back(sum);
-        }
-        Value result = applyEpilogue(b, config.epilogue, values);
-        if (config.accumulate) {
-          Value old =
-              b.load(config.out, b.at(config.out, address, b.i32(within)));
-          result = b.addF(b.widen(old), result);
-        }
-        results.push_back(result);
-      }
-      if (config.scatter)
-        return scattered[i].add(b, results, address, config.addsPairs);
-      Type type = config.out;
-      Value value = results[0];
-      if (count > 1) {
-        type = VectorType::get(count, config.out);
-        auto wide = VectorType::get(count, b.getF32Type());
-        value = LLVM::PoisonOp::create(b, wide);
-        for (auto [place, result] : llvm::enumerate(results))
-          value = LLVM::InsertElementOp::create(b, value, result, b.i32(place));
-      }
-      if (!config.out.isF32())
-        value = arith::TruncFOp::create(b, type, value);
-      b.store(value, address, count * bytes);
-    });
+  return biases;
+}
+
+Value TileKernel::getAddress(Value outRow, const Columns &columns) {
+  Value place = b.add(b.mul(b.toI64(outRow), b.toI64(n)), b.toI64(columns.own));
+  return b.at(config.out, b.global(b.argument(arguments.out)), place);
+}
+
+/// The result in row `i` of the multiplier's and place `within` of `columns`.
+Value TileKernel::evaluate(ValueRange sums, int64_t i, const Columns &columns,
+                           int64_t within, const Biases &biases) {
+  SmallVector<Value> values;
+  for (unsigned part = 0; part < config.parts; ++part) {
+    Value sum = sums[multiplier->getSum(part, i, columns.group,
+                                        columns.first + within)];
+    if (config.bias)
+      sum = b.addF(sum, biases[part][within]);
+    values.push_back(sum);
   }
+  return applyEpilogue(b, config.epilogue, values);
+}
+
+/// Stores what there is of row `i` of the multiplier's, `inside` of the tile.
+void TileKernel::store(ValueRange sums, int64_t i, Value inside,
+                       const Columns &columns, const Biases &biases) {
+  int64_t bytes = config.out.getIntOrFloatBitWidth() / 8;
+  int64_t count = columns.count;
+  Value address = getAddress(b.add(row, inside), columns);
+  SmallVector<Value> results;
+  for (int64_t within = 0; within < count; ++within) {
+    Value result = evaluate(sums, i, columns, within, biases);
+    if (config.accumulate) {
+      Value old = b.load(config.out, b.at(config.out, address, b.i32(within)));
+      result = b.addF(b.widen(old), result);
+    }
+    results.push_back(result);
+  }
+  Type type = config.out;
+  Value value = results[0];
+  if (count > 1) {
+    type = VectorType::get(count, config.out);
+    auto wide = VectorType::get(count, b.getF32Type());
+    value = LLVM::PoisonOp::create(b, wide);
+    for (auto [place, result] : llvm::enumerate(results))
+      value = LLVM::InsertElementOp::create(b, value, result, b.i32(place));
+  }
+  if (!config.out.isF32())
+    value = arith::TruncFOp::create(b, type, value);
+  b.store(value, address, count * bytes);
 }
 
 //===----------------------------------------------------------------------===//
