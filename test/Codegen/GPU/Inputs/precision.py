@@ -8,7 +8,8 @@ TOOLS is the folder of the tools, MODEL a checkpoint with golden.safetensors.
 Where its weights have another type than PRECISION multiplies (bf16, f16, tf32),
 the test makes a checkpoint of rounded ones. Of the sequences FIRST to LAST of
 input_ids the first LENGTH tokens and the NEW ones with which the CPU continues
-them are given to `forward` as a whole. On each TARGET, an sm_90a and an sm_80 without any:
+them are given to `forward` as a whole. On each TARGET, an sm_90a and an sm_80
+without any:
 
 * logits are within 2^-7 of the interpreter that rounds at the same points. The
   unit is the row's largest |logit|: a logit is a sum over all of the hidden
@@ -97,7 +98,8 @@ class Model(Case):
 
     def forward(self, device, sequences):
         length = len(sequences[0])
-        ids = struct.pack("<%dq" % (len(sequences) * length), *sum(sequences, []))
+        ids = struct.pack("<%dq" % (len(sequences) * length),
+                          *sum(sequences, []))
         st.save(self.file("in"), {
             "input_ids": ("I64", [len(sequences), length], ids)})
         files = ["--input=" + self.file("in"), "--output=" + self.file("out")]
@@ -172,8 +174,8 @@ def main():
             print("%s: %d choices are clear: %s" % (target, sure, got))
             assert len(got) == count and got[:sure] == tokens[:sure]
             clear_tokens += sure
-        assert clear_tokens >= min_tokens, "expected %d clear choices, got %d" % (
-            min_tokens, clear_tokens)
+        assert clear_tokens >= min_tokens, "%d choices, expected %d" % (
+            clear_tokens, min_tokens)
     shutil.rmtree(model.path)
     print("tokens agree")
 
