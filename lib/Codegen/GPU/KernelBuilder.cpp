@@ -239,6 +239,11 @@ KernelModule::getKernel(StringRef name, TypeRange arguments,
   return kernel;
 }
 
+void KernelModule::erase(Operation *op) {
+  erased.insert(op);
+  op->erase();
+}
+
 std::string KernelModule::getName(StringRef prefix, StringRef key) {
   auto [place, isNew] =
       numbers.try_emplace((prefix + "\n" + key).str(), numbers.size());

@@ -141,6 +141,11 @@ public:
                              const KernelShape &shape,
                              function_ref<void(KernelBuilder &)> build);
 
+  /// Erases an op that a launch does the work of, so that it is not visited.
+  void erase(Operation *op);
+  /// Whether an op that the module had at first is gone.
+  bool isErased(Operation *op) const { return erased.contains(op); }
+
   /// A name for what depends on a region or on other things that are too long
   /// to spell: `prefix` and a number that is the same for equal keys.
   std::string getName(StringRef prefix, StringRef key);
@@ -150,6 +155,7 @@ private:
   gpu::GPUModuleOp kernels;
   GPUTarget target;
   llvm::StringMap<unsigned> numbers;
+  llvm::DenseSet<Operation *> erased;
 };
 
 /// Argument type of a tensor map: the kernel gets a pointer to 128 bytes that
@@ -178,8 +184,9 @@ std::string printRegion(Region &region);
 LogicalResult selectProduct(Operation *op, KernelModule &kernels);
 /// The same for sm_90a with tensor cores; tried first.
 LogicalResult selectWarpgroupProduct(Operation *op, KernelModule &kernels);
-/// score, top_k, renormalize and other stages of routing.
-LogicalResult selectRouting(Operation *op, KernelModule &kernels);
+/// The chain of stages from score to scale_by_expert that begins with `op`: all
+/// of them are erased.
+LogicalResult selectRouter(Operation *op, KernelModule &kernels);
 /// plan, row_tiles, list_entries.
 LogicalResult selectPlan(Operation *op, KernelModule &kernels);
 /// combine_rows, gather_rows.

@@ -1,5 +1,4 @@
-//===- SelectKernels.cpp - A GPU kernel for each op
-//------------------------===//
+//===- SelectKernels.cpp - A GPU kernel for each op -----------------------===//
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
@@ -22,13 +21,9 @@ using namespace mlir::moe;
 using Choice = LogicalResult (*)(Operation *, KernelModule &);
 
 /// The first that takes an op has it.
-static constexpr Choice kChoices[] = {selectWarpgroupProduct,
-                                      selectProduct,
-                                      selectRouting,
-                                      selectPlan,
-                                      selectRows,
-                                      selectAttention,
-                                      selectDecoder};
+static constexpr Choice kChoices[] = {
+    selectWarpgroupProduct, selectProduct, selectRouter, selectPlan, selectRows,
+    selectAttention,        selectDecoder};
 
 namespace {
 struct SelectKernelsPass : moe::impl::SelectKernelsBase<SelectKernelsPass> {
@@ -47,7 +42,7 @@ struct SelectKernelsPass : moe::impl::SelectKernelsBase<SelectKernelsPass> {
     });
     for (Operation *op : ops)
       for (Choice choice : kChoices)
-        if (succeeded(choice(op, kernels)))
+        if (kernels.isErased(op) || succeeded(choice(op, kernels)))
           break;
     // Epilogues have been cloned into the kernels.
     SmallVector<Operation *> elementwise;
