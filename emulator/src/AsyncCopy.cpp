@@ -69,7 +69,7 @@ bool AsyncUnit::sharedOperand(Warp &warp, const Instruction &at, unsigned which,
 }
 
 bool AsyncUnit::beginWrite(Warp &warp, const Instruction &at, SharedRange range,
-                           unsigned lane) {
+                           unsigned lane, uint32_t *copy) {
   uint8_t *shadow = &warp.block->sharedShadow[range.address];
   uint8_t any = 0;
   for (uint32_t n = 0; n < range.size; ++n)
@@ -85,15 +85,24 @@ bool AsyncUnit::beginWrite(Warp &warp, const Instruction &at, SharedRange range,
     warp.fault(at, why, int(lane));
     return false;
   }
-  if (RaceDetector *races = warp.block->races.get()) {
-    bool isBulk = at.name.size() > 2 && at.name[2] == "bulk";
-    if (!(isBulk ? races->writeAsync(warp, at, lane, range.address, range.size)
-                 : races->write(warp, at, lane, range.address, range.size)))
+  if (RaceDetector *races = warp.block->races.get())
+    if (!(copy ? races->writeAsync(warp, at, lane, range.address, range.size,
+                                   *copy)
+               : races->write(warp, at, lane, range.address, range.size)))
       return false;
-  }
   for (uint32_t n = 0; n < range.size; ++n)
     shadow[n] |= InFlight;
   return true;
+}
+
+/// `warp` has stored to the range just now.
+static void stampWrite(Block &block, SharedRange range, uint32_t warp) {
+  if (!block.tracksProxies)
+    return;
+  for (uint32_t n = range.address / 16,
+                last = (range.address + range.size - 1) / 16;
+       n <= last; ++n)
+    block.writers[n] = {warp, block.steps};
 }
 
 void AsyncUnit::land(Block &block, SharedRange range, bool generic,
@@ -101,10 +110,7 @@ void AsyncUnit::land(Block &block, SharedRange range, bool generic,
   uint8_t bits = Initialized | InFlight;
   if (generic && block.tracksProxies) {
     bits |= GenericWrite;
-    for (uint32_t n = range.address / 16,
-                  last = (range.address + range.size - 1) / 16;
-         n <= last; ++n)
-      block.writers[n] = {warp, block.steps};
+    stampWrite(block, range, warp);
   }
   std::fill_n(&block.sharedShadow[range.address], range.size, bits);
 }
@@ -113,6 +119,23 @@ void AsyncUnit::endWrite(Block &block, SharedRange range) {
   uint8_t *shadow = &block.sharedShadow[range.address];
   for (uint32_t n = 0; n < range.size; ++n)
     shadow[n] &= uint8_t(~InFlight);
+}
+
+/// Whether what `writer` stored is visible to what `reader` has the
+/// asynchronous proxy do: the reader has fenced since, or it knows that the
+/// writer has.
+static bool isFenced(Block &block, const Block::Writer &writer,
+                     uint32_t reader) {
+  const std::vector<Block::ProxyFence> &mine = block.proxyFences[reader],
+                                       &theirs = block.proxyFences[writer.warp];
+  if (!mine.empty() && mine.back().step > writer.step)
+    return true;
+  auto first = std::upper_bound(
+      theirs.begin(), theirs.end(), writer.step,
+      [](uint64_t step, const Block::ProxyFence &f) { return step < f.step; });
+  if (first == theirs.end())
+    return false;
+  return !block.races || block.races->knows(reader, writer.warp, first->clock);
 }
 
 bool AsyncUnit::beginRead(Warp &warp, const Instruction &at, SharedRange range,
@@ -136,9 +159,7 @@ bool AsyncUnit::beginRead(Warp &warp, const Instruction &at, SharedRange range,
     for (uint32_t byte = 0; byte < 16; ++byte)
       bits |= block.sharedShadow[n * 16 + byte];
     const Block::Writer &writer = block.writers[n];
-    if (!(bits & GenericWrite) ||
-        block.proxyFences[writer.warp] > writer.step ||
-        block.proxyFences[warp.number] > writer.step)
+    if (!(bits & GenericWrite) || isFenced(block, writer, warp.number))
       continue;
     why = "the asynchronous proxy reads shared memory at " + hex(n * 16) +
           " that warp " + std::to_string(writer.warp) +
@@ -195,13 +216,16 @@ void AsyncUnit::notePhase(Block &block, BarrierObject &barrier,
   ++block.progress;
   if (barrier.state.getPhase() == before)
     return;
+  if (block.races)
+    block.races->completePhase(RaceDetector::mbarrier(barrier.address));
   for (SharedRange range : barrier.landed)
     endWrite(block, range);
   barrier.landed.clear();
 }
 
 bool AsyncUnit::completeTransactions(Block &block, uint32_t line,
-                                     uint32_t address, SharedRange landed) {
+                                     uint32_t address, SharedRange landed,
+                                     uint32_t warp, uint32_t copy) {
   auto found = barriers.find(address);
   if (found == barriers.end())
     return block.fault(line, "the copy completes on shared address " +
@@ -210,6 +234,8 @@ bool AsyncUnit::completeTransactions(Block &block, uint32_t line,
   BarrierObject &barrier = found->second;
   uint32_t before = barrier.state.getPhase();
   barrier.landed.push_back(landed);
+  if (block.races)
+    block.races->completeCopy(warp, copy, RaceDetector::mbarrier(address));
   std::string why;
   if (!barrier.state.completeTx(landed.size, /*remote=*/false, why))
     return block.fault(line, why);
@@ -279,6 +305,10 @@ bool moe::emu::waitForCopies(Warp &w, uint32_t mask, uint64_t pending,
         work->complete(*w.block);
       }
       unit.endWrite(*w.block, {piece.address, piece.size});
+      // Only now it is certain that they are there, for fences and barriers.
+      stampWrite(*w.block, {piece.address, piece.size}, w.number);
+      if (w.block->races)
+        w.block->races->finishWrite(w.number, piece.address, piece.size);
       piece.released = true;
     }
   auto isReleased = [](const std::shared_ptr<CopyWork> &work) {
@@ -500,7 +530,8 @@ static Step executeCopyArrive(Warp &w, const Instruction &i, uint32_t mask) {
         }
     w.block->enqueue(std::move(arrival), i.line, unit.latency);
     if (w.block->races)
-      w.block->races->release(w.number, RaceDetector::mbarrier(address));
+      w.block->races->release(w.number, 1u << lane | ~w.live,
+                              RaceDetector::mbarrier(address));
   });
   if (!ok)
     return Step::Fault;
@@ -535,6 +566,7 @@ struct BulkRow {
 /// completes its bytes on the mbarrier.
 struct LoadWork : AsyncWork {
   uint32_t address = 0, barrier = 0;
+  uint32_t warp = 0, copy = 0; // who started it, RaceDetector's number
   Swizzle swizzle = Swizzle::None;
   std::vector<BulkRow> rows;
   SharedRange range;
@@ -553,7 +585,7 @@ struct LoadWork : AsyncWork {
       }
     AsyncUnit &unit = AsyncUnit::of(block);
     unit.land(block, range, /*generic=*/false, 0);
-    return unit.completeTransactions(block, line, barrier, range);
+    return unit.completeTransactions(block, line, barrier, range, warp, copy);
   }
 };
 } // namespace
@@ -660,8 +692,9 @@ static bool startLoad(Warp &w, const Instruction &i, unsigned lane,
                       uint32_t address, uint64_t size, uint32_t barrier,
                       Swizzle swizzle, std::vector<BulkRow> rows) {
   AsyncUnit &unit = AsyncUnit::of(*w.block);
+  uint32_t copy = 0;
   if (!unit.barrier(w, i, barrier, lane, /*async=*/true) ||
-      !unit.beginWrite(w, i, {address, uint32_t(size)}, lane) ||
+      !unit.beginWrite(w, i, {address, uint32_t(size)}, lane, &copy) ||
       !noteRows(Access::Read, w, i, lane, rows))
     return false;
   size_t parts = std::min<size_t>(1 + w.block->nextRandom(4), rows.size());
@@ -671,6 +704,8 @@ static bool startLoad(Warp &w, const Instruction &i, unsigned lane,
     auto work = std::make_shared<LoadWork>();
     work->address = address;
     work->barrier = barrier;
+    work->warp = w.number;
+    work->copy = copy;
     work->swizzle = swizzle;
     work->rows.assign(rows.begin() + first, rows.begin() + last);
     const BulkRow &end = rows[last - 1];

@@ -31,6 +31,7 @@ struct SharedRange {
 
 struct BarrierObject {
   Mbarrier state;
+  uint32_t address = 0;
   /// Of mbarrier.init.
   uint32_t line = 0, warp = 0, lane = 0;
   /// The asynchronous proxy knows of it.
@@ -102,9 +103,10 @@ public:
                      Space space, unsigned lane, unsigned alignment,
                      uint64_t size, uint32_t &address);
 
-  /// Marks bytes that work will write. False after Warp::fault.
+  /// Marks bytes that work will write. False after Warp::fault. `copy`: the
+  /// asynchronous proxy will, and gets the number of RaceDetector::writeAsync.
   bool beginWrite(Warp &warp, const Instruction &at, SharedRange range,
-                  unsigned lane);
+                  unsigned lane, uint32_t *copy = nullptr);
   /// The data has come; `generic`: as if by stores of `warp`.
   void land(Block &block, SharedRange range, bool generic, uint32_t warp);
   /// The program has waited.
@@ -120,9 +122,10 @@ public:
   /// asynchronous proxy will use it.
   BarrierObject *barrier(Warp &warp, const Instruction &at, uint32_t address,
                          unsigned lane, bool async);
-  /// Completes transactions for asynchronous work; false after Block::fault.
+  /// Completes transactions for a copy that `warp` has started; false after
+  /// Block::fault.
   bool completeTransactions(Block &block, uint32_t line, uint32_t address,
-                            SharedRange landed);
+                            SharedRange landed, uint32_t warp, uint32_t copy);
   /// Makes landed data readable if the phase is no longer `before`.
   void notePhase(Block &block, BarrierObject &barrier, uint32_t before);
 

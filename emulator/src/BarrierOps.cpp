@@ -41,6 +41,7 @@ static bool initialize(Warp &w, const Instruction &i, unsigned lane,
     w.fault(i, why, int(lane));
     return false;
   }
+  object.address = address;
   object.line = i.line;
   object.warp = w.number;
   object.lane = lane;
@@ -132,7 +133,8 @@ static Step executeBarrierOp(Warp &w, const Instruction &i, uint32_t mask) {
         block.races->acquire(w.number, RaceDetector::mbarrier(address));
     } else {
       if ((op == Op::Arrive || op == Op::ArriveExpect) && block.races)
-        block.races->release(w.number, RaceDetector::mbarrier(address));
+        block.races->release(w.number, 1u << lane | ~w.live,
+                             RaceDetector::mbarrier(address));
       unit.notePhase(block, *object, before);
       if (result)
         result[lane] = state;

@@ -335,15 +335,21 @@ public:
   uint32_t id[3] = {0, 0, 0};
   std::vector<uint8_t> shared, sharedShadow; // from address 0 on
   /// Of every 16 bytes with GenericWrite: the warp that stored last, and in
-  /// which step. The asynchronous proxy sees what was stored before the last
-  /// fence.proxy.async of that warp, or of the warp that starts the read.
+  /// which step. The asynchronous proxy sees what was stored before a
+  /// fence.proxy.async of that warp which the one that starts the read knows
+  /// of, or before one of the latter's own.
   struct Writer {
     uint32_t warp = 0;
     uint64_t step = 0;
   };
   std::vector<Writer> writers;
-  /// Step of the last fence.proxy.async of every warp.
-  std::vector<uint64_t> proxyFences;
+  /// The fence.proxy.async of every warp: when, by the steps of the block and
+  /// by the clock of RaceDetector.
+  struct ProxyFence {
+    uint64_t step = 0;
+    uint32_t clock = 0;
+  };
+  std::vector<std::vector<ProxyFence>> proxyFences;
   std::vector<std::unique_ptr<Warp>> warps;
   Statistics statistics;
   uint64_t steps = 0, progress = 0;

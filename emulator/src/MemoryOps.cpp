@@ -405,7 +405,8 @@ static bool decodeAtom(const DecodeContext &c, Instruction &i) {
 static Step executeFence(Warp &w, const Instruction &i, uint32_t mask) {
   // What was written before is visible to the asynchronous proxy now.
   if (i.extra[0])
-    w.block->proxyFences[w.number] = w.block->steps;
+    w.block->proxyFences[w.number].push_back(
+        {w.block->steps, w.block->races ? w.block->races->now(w.number) : 0});
   if (i.extra[0] || i.extra[1])
     publishBarriers(w, mask);
   return Step::Next;

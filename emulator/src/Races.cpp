@@ -3,13 +3,14 @@
 //===----------------------------------------------------------------------===//
 #include "Races.h"
 #include "Machine.h"
+#include <algorithm>
 
 using namespace moe::emu;
 
 RaceDetector::RaceDetector(unsigned numWarps, uint64_t sharedBytes,
                            GlobalRaces *global, uint32_t block)
     : numWarps(numWarps), global(global), block(block),
-      clocks(numWarps * numWarps), syncs(numWarps) {
+      clocks(2 * numWarps * numWarps), syncs(numWarps), copies(numWarps) {
   // Pages of zeros that nothing touches cost nothing.
   size_t count = sharedBytes / 2 + 1;
   cells.reset(static_cast<Cell *>(std::calloc(count, sizeof(Cell))));
@@ -34,14 +35,18 @@ bool RaceDetector::isWriteOrdered(Warp &warp, const Instruction &at,
   unsigned me = warp.number;
   if (cell.writeWarp == 0)
     return true;
+  bool isCopy = cell.writeWarp > numWarps;
   auto who = [&] {
     return std::string(what) + " what line " + std::to_string(cell.writeLine) +
-           " stored for warp " + std::to_string(cell.writeWarp - 1);
+           (isCopy ? " copied for warp " : " stored for warp ") +
+           std::to_string((cell.writeWarp - 1) % numWarps);
   };
   if (cell.writeWarp != me + 1) {
-    if (cell.writeClock <= seen(me, cell.writeWarp - 1u))
+    if (knows(me, cell.writeWarp - 1u, cell.writeClock))
       return true;
-    return fault(warp, at, lane, who() + ", without a barrier in between");
+    return fault(warp, at, lane,
+                 who() + (isCopy ? ", without a wait for its mbarrier"
+                                 : ", without a barrier in between"));
   }
   // One instruction of a warp is one event, whatever its lanes.
   if (cell.writeLane == lane || cell.writeSync != syncs[me] ||
@@ -74,7 +79,8 @@ bool RaceDetector::read(Warp &warp, const Instruction &at, unsigned lane,
 }
 
 bool RaceDetector::store(Warp &warp, const Instruction &at, unsigned lane,
-                         uint32_t address, uint32_t size, bool isAsync) {
+                         uint32_t address, uint32_t size, unsigned writer,
+                         uint32_t clock) {
   if (!cells)
     return true;
   unsigned me = warp.number;
@@ -94,9 +100,9 @@ bool RaceDetector::store(Warp &warp, const Instruction &at, unsigned lane,
                    "overwrites what another lane reads in line " +
                        std::to_string(cell.readLine) +
                        ", without bar.warp.sync in between");
-    cell.writeWarp = isAsync ? 0 : uint8_t(me + 1);
+    cell.writeWarp = uint8_t(writer + 1);
     cell.writeLane = uint8_t(lane);
-    cell.writeClock = seen(me, me);
+    cell.writeClock = clock;
     cell.writeSync = syncs[me];
     cell.writeLine = at.line;
   }
@@ -105,32 +111,79 @@ bool RaceDetector::store(Warp &warp, const Instruction &at, unsigned lane,
 
 bool RaceDetector::write(Warp &warp, const Instruction &at, unsigned lane,
                          uint32_t address, uint32_t size) {
-  return store(warp, at, lane, address, size, /*isAsync=*/false);
+  return store(warp, at, lane, address, size, warp.number, now(warp.number));
 }
 bool RaceDetector::writeAsync(Warp &warp, const Instruction &at, unsigned lane,
-                              uint32_t address, uint32_t size) {
-  return store(warp, at, lane, address, size, /*isAsync=*/true);
+                              uint32_t address, uint32_t size,
+                              uint32_t &number) {
+  number = ++copies[warp.number];
+  return store(warp, at, lane, address, size, numWarps + warp.number, number);
 }
 
-void RaceDetector::release(unsigned warp, uint64_t key) {
+void RaceDetector::finishWrite(unsigned warp, uint32_t address, uint32_t size) {
+  if (!cells)
+    return;
+  for (uint32_t i = address / 2; i <= (address + size - 1) / 2; ++i)
+    if (cells[i].writeWarp == warp + 1) {
+      cells[i].writeClock = now(warp);
+      cells[i].writeSync = syncs[warp];
+    }
+}
+
+void RaceDetector::Told::join(const Told &other) {
+  for (size_t i = 0; i < clocks.size(); ++i)
+    clocks[i] = std::max(clocks[i], other.clocks[i]);
+  for (size_t i = 0; i < lanes.size(); ++i)
+    lanes[i] |= other.lanes[i];
+}
+
+RaceDetector::Told &RaceDetector::told(uint64_t key) {
+  auto [place, isNew] = barriers.try_emplace(key);
+  Barrier &barrier = place->second;
+  if (isNew)
+    for (Told *told : {&barrier.now, &barrier.before}) {
+      told->clocks.resize(2 * numWarps);
+      told->lanes.resize(numWarps);
+    }
+  // A named barrier has one key per phase.
+  return key >> 63 ? barrier.before : barrier.now;
+}
+
+void RaceDetector::release(unsigned warp, uint32_t lanes, uint64_t key) {
   // Whoever waits for a named barrier has left the generation before the last.
   constexpr uint64_t generation = (uint64_t(1) << 56) - 1;
   if (key >> 63 && (key & generation) >= 2)
     barriers.erase(key - 2);
-  std::vector<uint32_t> &told = barriers[key];
-  told.resize(numWarps);
-  for (unsigned w = 0; w < numWarps; ++w)
-    if (told[w] < seen(warp, w))
-      told[w] = seen(warp, w);
+  Told &to = told(key);
+  for (unsigned w = 0; w < 2 * numWarps; ++w)
+    to.clocks[w] = std::max(to.clocks[w], seen(warp, w));
+  to.lanes[warp] |= lanes;
   ++seen(warp, warp);
 }
 
-void RaceDetector::acquire(unsigned warp, uint64_t key) {
-  syncWarp(warp);
+void RaceDetector::completeCopy(unsigned warp, uint32_t number, uint64_t key) {
+  uint32_t &clock = told(key).clocks[numWarps + warp];
+  clock = std::max(clock, number);
+}
+
+void RaceDetector::completePhase(uint64_t key) {
   auto found = barriers.find(key);
   if (found == barriers.end())
     return;
-  for (unsigned w = 0; w < numWarps; ++w)
-    if (w != warp && seen(warp, w) < found->second[w])
-      seen(warp, w) = found->second[w];
+  auto &[now, before] = found->second;
+  before.join(now);
+  std::fill(now.lanes.begin(), now.lanes.end(), 0);
+}
+
+void RaceDetector::acquire(unsigned warp, uint64_t key) {
+  auto found = barriers.find(key);
+  if (found == barriers.end())
+    return;
+  const Told &from = found->second.before;
+  for (unsigned w = 0; w < 2 * numWarps; ++w)
+    if (w != warp)
+      seen(warp, w) = std::max(seen(warp, w), from.clocks[w]);
+  // What all lanes have reached orders them among themselves.
+  if (from.lanes[warp] == ~0u)
+    syncWarp(warp);
 }

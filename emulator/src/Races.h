@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 // Vector clocks of warps (Flanagan and Freund, FastTrack, PLDI 2009): a barrier
-// or mbarrier hands on what its arrivals have seen. Two accesses of which one
-// is a store, by two warps, must be ordered by them; by two lanes of a warp, by
-// bar.warp.sync or stronger. A schedule need not show a wrong value for a
-// missing barrier to be found.
+// or a phase of an mbarrier hands on what its arrivals have seen. Two accesses
+// of which one is a store, by two warps, must be ordered by them; by two lanes
+// of a warp, by bar.warp.sync or stronger. The copies that a warp starts to
+// shared memory count as one more warp, which an mbarrier hands on when they
+// complete on it; work that a warp waits for itself (cp.async, wgmma) accesses
+// memory until that wait. A schedule need not show a wrong value for a missing
+// barrier or wait to be found.
 //
 // Global memory is looked at likewise for the length of a launch, in the pages
 // that the launch has written to. Nothing orders two blocks; atomics order
@@ -129,17 +132,29 @@ public:
             uint32_t size);
   bool write(Warp &warp, const Instruction &at, unsigned lane, uint32_t address,
              uint32_t size);
-  /// A store by the asynchronous proxy: what comes behind it is ordered by the
-  /// mbarrier that it completes.
+  /// A store by a copy that `lane` starts; `number` is for completeCopy().
   bool writeAsync(Warp &warp, const Instruction &at, unsigned lane,
-                  uint32_t address, uint32_t size);
+                  uint32_t address, uint32_t size, uint32_t &number);
+  /// `warp` has waited for its own store, made by write() earlier: that is when
+  /// it has happened.
+  void finishWrite(unsigned warp, uint32_t address, uint32_t size);
 
-  /// `warp` arrives at the barrier `key`; later it, or another one, has waited
-  /// for it.
-  void release(unsigned warp, uint64_t key);
+  /// Lanes of `warp` arrive at the barrier `key`; later it, or another one, has
+  /// waited for it.
+  void release(unsigned warp, uint32_t lanes, uint64_t key);
   void acquire(unsigned warp, uint64_t key);
+  /// A copy that `warp` has started completes on the mbarrier `key`.
+  void completeCopy(unsigned warp, uint32_t number, uint64_t key);
+  /// A phase of the mbarrier has ended: what arrived is there to be acquired.
+  void completePhase(uint64_t key);
   /// Lanes of a warp have met.
   void syncWarp(unsigned warp) { ++syncs[warp]; }
+
+  /// The time of `warp`, and whether `other` knows that it was then.
+  uint32_t now(unsigned warp) { return seen(warp, warp); }
+  bool knows(unsigned other, unsigned warp, uint32_t clock) {
+    return clock <= seen(other, warp);
+  }
 
   /// Keys: mbarriers by address; named barriers by number and generation.
   static uint64_t mbarrier(uint32_t address) { return address; }
@@ -149,19 +164,20 @@ public:
 
 private:
   /// Two bytes of shared memory. Warps count from 1, so that all zero is "not
-  /// touched" and memory need not be filled in.
+  /// touched" and memory need not be filled in; behind them come the copies of
+  /// each warp.
   struct Cell {
     uint32_t writeClock, writeSync, writeLine;
     uint32_t readSync, readLanes, readLine;
     uint8_t writeWarp, writeLane, readWarp;
   };
   uint32_t &seen(unsigned warp, unsigned of) {
-    return clocks[size_t(warp) * numWarps + of];
+    return clocks[size_t(warp) * 2 * numWarps + of];
   }
   bool isWriteOrdered(Warp &warp, const Instruction &at, unsigned lane,
                       const Cell &cell, const char *what);
   bool store(Warp &warp, const Instruction &at, unsigned lane, uint32_t address,
-             uint32_t size, bool isAsync);
+             uint32_t size, unsigned writer, uint32_t clock);
   bool fault(Warp &warp, const Instruction &at, unsigned lane,
              const std::string &text);
 
@@ -182,9 +198,19 @@ private:
   uint32_t block;
   ZeroedArray<Cell> cells;
   ZeroedArray<uint32_t> readClocks; // [cell, warp]
-  std::vector<uint32_t> clocks;     // [warp, warp]
+  std::vector<uint32_t> clocks;     // [warp, 2 * warps]
   std::vector<uint32_t> syncs;      // [warp]
-  std::map<uint64_t, std::vector<uint32_t>> barriers;
+  std::vector<uint32_t> copies;     // [warp], started so far
+  struct Told {
+    std::vector<uint32_t> clocks; // of those who came
+    std::vector<uint32_t> lanes;  // [warp], that came
+    void join(const Told &other);
+  };
+  struct Barrier {
+    Told now, before; // in this phase, in those that have ended
+  };
+  Told &told(uint64_t key);
+  std::map<uint64_t, Barrier> barriers;
 };
 
 } // namespace moe::emu

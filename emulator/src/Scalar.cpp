@@ -1806,7 +1806,7 @@ static Step executeBarrier(Warp &w, const Instruction &i, uint32_t mask) {
   b.expected = expected;
   b.arrived += kLanes;
   if (block.races)
-    block.races->release(w.number, RaceDetector::named(id, b.generation));
+    block.races->release(w.number, ~0u, RaceDetector::named(id, b.generation));
   if (isReduction) {
     uint32_t p = predicateValue(w, i.src[i.src.size() - 1]) & mask;
     if (b.arrived == kLanes)

@@ -237,7 +237,7 @@ static Step executeProduct(Warp &w, const Instruction &i, uint32_t mask) {
   product.issued |= 1u << mine;
   // Who waits for the product has waited for what the other warps read in it.
   if (block.races)
-    block.races->release(w.number, productsOf(group));
+    block.races->release(w.number, ~0u, productsOf(group));
   if (product.issued == 15)
     execute(block, group, product);
   ++block.progress;
@@ -326,15 +326,21 @@ static Step executeWait(Warp &w, const Instruction &i, uint32_t mask) {
       }
     if (!product.operandsFree) {
       product.operandsFree = true;
-      for (uint32_t address : product.unitsA)
-        unit.endRead(block, {address, 16});
-      for (uint32_t address : product.unitsB)
-        unit.endRead(block, {address, 16});
+      // That is how long the product may have read them.
+      for (const auto *units : {&product.unitsA, &product.unitsB})
+        for (uint32_t address : *units) {
+          unit.endRead(block, {address, 16});
+          if (block.races && !block.races->read(w, *product.at, 0, address, 16))
+            return Step::Fault;
+        }
     }
     ++product.waits;
   }
-  if (block.races)
+  // The warps that wait later know that the products have ended by then.
+  if (block.races) {
+    block.races->release(w.number, ~0u, productsOf(w.number / 4));
     block.races->acquire(w.number, productsOf(w.number / 4));
+  }
   state.waited = target;
   state.groupEnds.erase(state.groupEnds.begin(),
                         state.groupEnds.begin() + groups);

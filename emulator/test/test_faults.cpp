@@ -61,7 +61,7 @@ static void testFaults() {
     ++files;
   }
   closedir(folder);
-  CHECK(files >= 30);
+  CHECK(files >= 36);
 }
 
 /// A kernel with this body; the body begins on line 10.
