@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Measures the emulator: breaks the synchronisation of generated kernels.
 
-  scripts/mutate_ptx.py run [--build-dir DIR] [--seeds N] [--only REGEX]
-                            [--table FILE] [--case NAME]...
-  scripts/mutate_ptx.py schedules [--build-dir DIR] [--seeds N] [--case NAME]...
+  scripts/mutate_ptx.py run [--build-dir DIR] [--seeds N] [--jobs N]
+                            [--only REGEX] [--table FILE] [--case NAME]...
+  scripts/mutate_ptx.py schedules [--build-dir DIR] [--seeds N] [--jobs N]
+                            [--case NAME]...
 
 `run` takes every wait, fence, barrier, arrive, expect_tx and commit of a case's
 PTX in turn, removes or alters that one line, and runs the case on the emulated
-device under N random schedules. A mutation is noticed when a run fails or its
-output differs from that of the unchanged text. `schedules` runs the unchanged
-text under N schedules: none may fail, and all outputs must be equal.
+device under N random schedules, with those of its inputs that execute the line.
+A mutation is noticed when a run fails or its output differs from that of the
+unchanged text; one in code that no input executes counts as not noticed.
+`schedules` runs the unchanged text under N schedules: none may fail, and all
+outputs must be equal.
 
 Cases are layers of random weights; each uses other kernels. Exit codes: 0
 done, 1 error, 2 wrong command line, 3 fewer than --threshold percent noticed or
@@ -18,35 +21,43 @@ a false alarm.
 """
 
 import argparse
+import collections
+import concurrent.futures
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "test", "Codegen", "GPU", "Inputs"))
 from gpu_layers import GPULayer, st  # noqa: E402
 
-# name; type of weights, H, I, E, k; arguments of moe-compile; device; numbers
-# of tokens, each of which chooses other kernels.
+# name; kernels to mutate; type of weights, H, I, E, k; arguments of
+# moe-compile; device; its multiprocessors: few, so that a block of a persistent
+# kernel takes one tile after the other; numbers of tokens, each of which chooses
+# other kernels; those that ask for the optional outputs too.
+Spec = collections.namedtuple(
+    "Spec", "name kernels layer arguments device multiprocessors tokens full")
+SM_80, SM_90A = ["--target=cuda:sm_80"], ["--target=cuda:sm_90a"]
+BF16 = ["--precision=bf16"]
 CASES = (
-    ("f32-sm_80", ("F32", 100, 68, 5, 2), ["--target=cuda:sm_80"], 1,
-     (3, 70, 330)),
-    ("bf16-sm_80", ("BF16", 264, 136, 5, 2),
-     ["--target=cuda:sm_80", "--precision=bf16"], 1, (3, 70, 330)),
-    ("bf16-sm_90a", ("BF16", 328, 264, 3, 2),
-     ["--target=cuda:sm_90a", "--precision=bf16"], 0, (3, 40, 250)),
-    # Columns of weights that go round a warp's ring more than once.
-    ("decode-sm_90a", ("BF16", 8200, 16, 3, 2),
-     ["--target=cuda:sm_90a", "--precision=bf16"], 0, (1, 4)),
-    # More tiles than blocks: stages are used again for the next tile.
-    ("persistent-sm_90a", ("BF16", 136, 136, 3, 2),
-     ["--target=cuda:sm_90a", "--precision=bf16"], 0, (9000,)),
+    Spec("f32-sm_80", "product_", ("F32", 100, 68, 5, 2), SM_80, 1, 108,
+         (3, 40, 70, 330), ()),
+    Spec("bf16-sm_80", "product_", ("BF16", 264, 136, 5, 2), SM_80 + BF16, 1,
+         108, (3, 40, 70, 330), ()),
+    # Columns of weights that go round a ring more than once, in wgmma as well.
+    Spec("warpgroup-sm_90a", "warpgroup_", ("BF16", 648, 584, 3, 2),
+         SM_90A + BF16, 0, 2, (40, 250), ()),
+    Spec("decode-sm_90a", "stream_", ("BF16", 8200, 16, 3, 2),
+         SM_90A + BF16, 0, 1, (1, 4, 9), ()),
+    Spec("decode-wide-sm_90a", "stream_", ("BF16", 72, 4616, 3, 2),
+         SM_90A + BF16, 0, 1, (1, 4, 9), ()),
     # More slots than one block sorts, and more experts than a warp has lanes.
-    ("plan-sm_80", ("F32", 8, 4, 40, 2), ["--target=cuda:sm_80"], 1,
-     (3, 3000, 9000)),
+    Spec("plan-sm_80", "plan_|top_k|combine", ("F32", 8, 4, 40, 2), SM_80, 1,
+         108, (3, 3000, 9000), (3, 3000)),
 )
 
 # What a line may be; the text that takes its place, or None: nothing does.
@@ -86,18 +97,23 @@ def mutate(line):
     return None
 
 
+Input = collections.namedtuple("Input", "tokens isFull")
+
+
 class Case(GPULayer):
     """A layer, its inputs, and runs of it."""
 
-    def __init__(self, build, folder, case):
-        (self.name, layer, self.compile_arguments, self.device,
-         self.tokens) = case
-        super().__init__(len(self.name), os.path.join(build, "bin"))
+    def __init__(self, build, folder, spec):
+        super().__init__(len(spec.name), os.path.join(build, "bin"))
+        self.spec = spec
+        self.name = spec.name
         self.folder = folder
-        self.library = os.path.join(folder, self.name + ".so")
-        dtype, hidden, inner, experts, top_k = layer
+        self.library = os.path.join(folder, spec.name + ".so")
+        dtype, hidden, inner, experts, top_k = spec.layer
         self.create(dtype, "glu", hidden, inner, experts, top_k, False)
-        for count in self.tokens:
+        self.inputs = [Input(count, False) for count in spec.tokens]
+        self.inputs += [Input(count, True) for count in spec.full]
+        for count in {*spec.tokens, *spec.full}:
             st.save(self.file("in.%d" % count),
                     {"hidden_states": self.tensor((count, hidden), "F32")})
 
@@ -105,8 +121,9 @@ class Case(GPULayer):
         return os.path.join(self.tools, name)
 
     def prepare(self):
+        """Compiles; finds what each input computes, executes and takes."""
         common = [self.tool("moe-compile"), self.path, "--ptxas=none",
-                  *self.compile_arguments]
+                  *self.spec.arguments]
         subprocess.run([*common, "-o", self.library], check=True,
                        stderr=subprocess.DEVNULL)
         ptx = os.path.join(self.folder, self.name + ".ptx")
@@ -114,86 +131,112 @@ class Case(GPULayer):
                        stderr=subprocess.DEVNULL)
         with open(ptx, encoding="utf-8") as file:
             self.lines = file.read().split("\n")
+        self.expected, self.executed, self.seconds = {}, {}, {}
+        for which in self.inputs:
+            coverage = os.path.join(self.folder, self.name + ".coverage")
+            start = time.monotonic()
+            # With the text that is mutated: its lines are counted.
+            error, output = self.run(ptx, 0, which, coverage, 600)
+            if error:
+                sys.exit(f"error: case {self.name} fails unchanged: {error}")
+            self.seconds[which] = time.monotonic() - start
+            self.expected[which] = output
+            with open(coverage, encoding="utf-8") as file:
+                self.executed[which] = {
+                    int(number) for line in file
+                    for number in line.split()[2:]}
+            os.remove(coverage)
+        self.inputs.sort(key=lambda which: self.seconds[which])
 
-    def run(self, ptx, seed, tokens, output):
-        environment = dict(os.environ, MOE_EMULATOR_SEED=str(seed),
-                           MOE_EMULATOR_REPORT=os.devnull)
+    def run(self, ptx, seed, which, coverage=None, timeout=None):
+        """What went wrong or None, and the bytes of the output."""
+        environment = dict(
+            os.environ, MOE_EMULATOR_SEED=str(seed), MOE_EMULATOR_THREADS="1",
+            MOE_EMULATOR_MULTIPROCESSORS=str(self.spec.multiprocessors),
+            MOE_EMULATOR_REPORT=os.devnull)
         if ptx:
             environment["MOE_EMULATOR_PTX"] = ptx
-        device = "emulated-cuda" + (f":{self.device}" if self.device else "")
-        command = [self.tool("moe-run"), self.library, "-q",
-                   "--device=" + device, "--params=" + self.path,
-                   "--input=" + self.file("in.%d" % tokens),
-                   "--output=" + output]
-        try:
-            return subprocess.run(command, env=environment, timeout=120,
-                                  capture_output=True, text=True)
-        except subprocess.TimeoutExpired:
-            return None
+        if coverage:
+            environment["MOE_EMULATOR_COVERAGE"] = coverage
+        device = "emulated-cuda"
+        if self.spec.device:
+            device += ":%d" % self.spec.device
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            output = os.path.join(folder, "out")
+            command = [self.tool("moe-run"), self.library, "-q",
+                       "--device=" + device, "--params=" + self.path,
+                       "--input=" + self.file("in.%d" % which.tokens),
+                       "--output=" + output]
+            if which.isFull:
+                command.append("--optional")
+            try:
+                result = subprocess.run(
+                    command, env=environment, capture_output=True, text=True,
+                    timeout=timeout or 20 + 20 * self.seconds[which])
+            except subprocess.TimeoutExpired:
+                return "no end", None
+            if result.returncode:
+                return result.stderr.strip() or "failed", None
+            with open(output, "rb") as file:
+                return None, file.read()
 
-    def read(self, path):
-        with open(path, "rb") as file:
-            return file.read()
+    def judge(self, number, text, seeds):
+        """What becomes of line `number` (from 1) when it is `text`."""
+        inputs = [which for which in self.inputs
+                  if number in self.executed[which]]
+        if not inputs:
+            return "not executed"
+        lines = list(self.lines)
+        lines[number - 1] = text
+        with tempfile.NamedTemporaryFile("w", suffix=".ptx", dir=self.folder,
+                                         encoding="utf-8") as file:
+            file.write("\n".join(lines))
+            file.flush()
+            for seed in range(seeds):
+                for which in inputs:
+                    error, output = self.run(file.name, seed, which)
+                    if error:
+                        return "no end" if error == "no end" else "reported"
+                    if output != self.expected[which]:
+                        return "other result"
+        return "survived"
 
-    def baseline(self):
-        """The outputs of the unchanged text."""
-        outputs = {}
-        output = os.path.join(self.folder, self.name + ".base")
-        for tokens in self.tokens:
-            result = self.run(None, 0, tokens, output)
-            if result is None or result.returncode:
-                sys.exit(f"error: case {self.name} fails unchanged: "
-                         f"{result.stderr.strip() if result else 'no end'}")
-            outputs[tokens] = self.read(output)
-        return outputs
+    def find_mutations(self, only):
+        """(line, kernel, text, change) of the kernels that the case is for."""
+        kernel = "?"
+        for number, line in enumerate(self.lines, 1):
+            entry = re.search(r"\.entry\s+(\w+)", line)
+            if entry:
+                kernel = entry.group(1)
+            if (line.lstrip().startswith("//")
+                    or not re.match(self.spec.kernels, kernel)):
+                continue
+            changed = mutate(line)
+            label = f"{self.name}:{number} {kernel}: {line.strip()}"
+            if changed and (not only or re.search(only, label)):
+                yield number, kernel, *changed
 
 
 def run_mutations(cases, options):
     rows = []
     for case in cases:
         case.prepare()
-        expected = case.baseline()
-        kernel = "?"
-        for number, line in enumerate(case.lines, 1):
-            entry = re.search(r"\.entry\s+(\w+)", line)
-            if entry:
-                kernel = entry.group(1)
-            if line.lstrip().startswith("//"):
-                continue
-            changed = mutate(line)
-            if not changed:
-                continue
-            text, what = changed
-            label = f"{case.name}:{number} {kernel}: {line.strip()}"
-            if options.only and not re.search(options.only, label):
-                continue
-            path = os.path.join(case.folder, "mutant.ptx")
-            lines = list(case.lines)
-            lines[number - 1] = text
-            with open(path, "w", encoding="utf-8") as file:
-                file.write("\n".join(lines))
-            verdict = "survived"
-            output = os.path.join(case.folder, "mutant.out")
-            runs = [(seed, tokens) for seed in range(options.seeds)
-                    for tokens in case.tokens]
-            for seed, tokens in runs:
-                if os.path.exists(output):
-                    os.remove(output)
-                result = case.run(path, seed, tokens, output)
-                if result is None:
-                    verdict = "timeout"
-                elif result.returncode:
-                    verdict = "reported"
-                elif case.read(output) != expected[tokens]:
-                    verdict = "other result"
-                else:
-                    continue
-                break
-            rows.append({"case": case.name, "line": number, "kernel": kernel,
-                         "text": line.strip(), "change": what,
-                         "verdict": verdict})
-            print(f"{verdict:12} {label} ({what})", flush=True)
-    noticed = sum(row["verdict"] != "survived" for row in rows)
+        mutations = list(case.find_mutations(options.only))
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            verdicts = pool.map(
+                lambda m: case.judge(m[0], m[2], options.seeds), mutations)
+            for mutation, verdict in zip(mutations, verdicts):
+                number, kernel, _, what = mutation
+                text = case.lines[number - 1].strip()
+                rows.append({"case": case.name, "line": number,
+                             "kernel": kernel, "text": text, "change": what,
+                             "verdict": verdict})
+                print(f"{verdict:12} {case.name}:{number} {kernel}: {text} "
+                      f"({what})", flush=True)
+        mine = [row for row in rows if row["case"] == case.name]
+        print(f"{case.name}: {count_noticed(mine)} of {len(mine)} noticed",
+              flush=True)
+    noticed = count_noticed(rows)
     print(f"{noticed} of {len(rows)} mutations noticed")
     if options.table:
         with open(options.table, "w", encoding="utf-8") as file:
@@ -204,24 +247,30 @@ def run_mutations(cases, options):
     return 0 if noticed * 100 >= options.threshold * len(rows) else 3
 
 
+def count_noticed(rows):
+    return sum(row["verdict"] not in ("survived", "not executed")
+               for row in rows)
+
+
 def run_schedules(cases, options):
     alarms = 0
     for case in cases:
         case.prepare()
-        expected = case.baseline()
-        output = os.path.join(case.folder, "schedule.out")
-        for seed in range(1, options.seeds + 1):
-            tokens = case.tokens[seed % len(case.tokens)]
-            result = case.run(None, seed, tokens, output)
-            if result is None or result.returncode:
-                why = result.stderr.strip() if result else "no end"
-            elif case.read(output) != expected[tokens]:
-                why = "another result"
-            else:
-                continue
-            alarms += 1
-            print(f"{case.name}, seed {seed}: {why}", flush=True)
-        print(f"{case.name}: {options.seeds} schedules")
+
+        def run(seed, case=case):
+            which = case.inputs[seed % len(case.inputs)]
+            error, output = case.run(None, seed, which)
+            if not error and output != case.expected[which]:
+                error = "another result"
+            return error
+
+        seeds = range(1, options.seeds + 1)
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for seed, error in zip(seeds, pool.map(run, seeds)):
+                if error:
+                    alarms += 1
+                    print(f"{case.name}, seed {seed}: {error}", flush=True)
+        print(f"{case.name}: {options.seeds} schedules", flush=True)
     print(f"{alarms} false alarms")
     return 3 if alarms else 0
 
@@ -233,19 +282,21 @@ def main():
     parser.add_argument("command", choices=("run", "schedules"))
     parser.add_argument("--build-dir", default=os.path.join(ROOT, "build"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", help="regular expression of mutations")
     parser.add_argument("--case", action="append", default=[],
                         help="name of a case; default: all")
     parser.add_argument("--table", help="JSON file for the verdicts")
     parser.add_argument("--threshold", type=float, default=95)
     options = parser.parse_args()
-    names = [case[0] for case in CASES]
+    names = [spec.name for spec in CASES]
     for name in options.case:
         if name not in names:
             parser.error(f"no case '{name}', expected {', '.join(names)}")
     with tempfile.TemporaryDirectory() as folder:
-        cases = [Case(os.path.abspath(options.build_dir), folder, case)
-                 for case in CASES if not options.case or case[0] in options.case]
+        cases = [Case(os.path.abspath(options.build_dir), folder, spec)
+                 for spec in CASES
+                 if not options.case or spec.name in options.case]
         command = run_mutations if options.command == "run" else run_schedules
         return command(cases, options)
 
