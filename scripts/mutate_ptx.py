@@ -35,29 +35,30 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "test", "Codegen", "GPU", "Inputs"))
 from gpu_layers import GPULayer, st  # noqa: E402
 
-# name; kernels to mutate; type of weights, H, I, E, k; arguments of
-# moe-compile; device; its multiprocessors: few, so that a block of a persistent
-# kernel takes one tile after the other; numbers of tokens, each of which chooses
-# other kernels; those that ask for the optional outputs too.
+# name; kernels to mutate; type of weights, H, I, E, k, whether there is a shared
+# expert too (products without groups); arguments of moe-compile; device; its
+# multiprocessors: few, so that a block of a persistent kernel takes one tile
+# after the other; numbers of tokens, each of which chooses other kernels; those
+# that ask for the optional outputs too.
 Spec = collections.namedtuple(
     "Spec", "name kernels layer arguments device multiprocessors tokens full")
 SM_80, SM_90A = ["--target=cuda:sm_80"], ["--target=cuda:sm_90a"]
 BF16 = ["--precision=bf16"]
 CASES = (
-    Spec("f32-sm_80", "product_", ("F32", 100, 68, 5, 2), SM_80, 1, 108,
+    Spec("f32-sm_80", "product_", ("F32", 100, 68, 5, 2, False), SM_80, 1, 108,
          (3, 40, 70, 330), ()),
-    Spec("bf16-sm_80", "product_", ("BF16", 264, 136, 5, 2), SM_80 + BF16, 1,
-         108, (3, 40, 70, 330), ()),
+    Spec("bf16-sm_80", "product_", ("BF16", 264, 136, 5, 2, True),
+         SM_80 + BF16, 1, 108, (3, 40, 70, 330), ()),
     # Columns of weights that go round a ring more than once, in wgmma as well.
-    Spec("warpgroup-sm_90a", "warpgroup_", ("BF16", 648, 584, 3, 2),
-         SM_90A + BF16, 0, 2, (40, 250), ()),
-    Spec("decode-sm_90a", "stream_", ("BF16", 8200, 16, 3, 2),
-         SM_90A + BF16, 0, 1, (1, 4, 9), ()),
-    Spec("decode-wide-sm_90a", "stream_", ("BF16", 72, 4616, 3, 2),
-         SM_90A + BF16, 0, 1, (1, 4, 9), ()),
+    Spec("warpgroup-sm_90a", "warpgroup_|combine_",
+         ("BF16", 648, 584, 3, 2, True), SM_90A + BF16, 0, 2, (40, 250), ()),
+    Spec("decode-sm_90a", "stream_", ("BF16", 8200, 16, 3, 2, True),
+         SM_90A + BF16, 0, 1, (1, 2, 4, 7, 9), ()),
+    Spec("decode-wide-sm_90a", "stream_", ("BF16", 72, 4616, 3, 2, True),
+         SM_90A + BF16, 0, 1, (1, 2, 4, 7, 9), ()),
     # More slots than one block sorts, and more experts than a warp has lanes.
-    Spec("plan-sm_80", "plan_|top_k|combine", ("F32", 8, 4, 40, 2), SM_80, 1,
-         108, (3, 3000, 9000), (3, 3000)),
+    Spec("plan-sm_80", "plan_|router_|combine_", ("F32", 8, 4, 40, 2, False),
+         SM_80, 1, 108, (3, 3000, 9000), (3, 3000)),
 )
 
 # What a line may be; the text that takes its place, or None: nothing does.
@@ -71,6 +72,7 @@ MUTATIONS = (
      "wait for fewer groups"),
     (r"(wgmma\.wait_group\S*)\s+(\d+);", r"\1 7;", "wait for fewer groups"),
     (r"cp\.async\.wait_all;", None, "no wait"),
+    (r"griddepcontrol\.wait;", None, "no wait for earlier kernels"),
     (r"(mbarrier\.arrive\.expect_tx\S*\s+.*,\s*)(\d+);",
      lambda m: f"{m.group(1)}{int(m.group(2)) + 16};", "expects more bytes"),
     (r"mbarrier\.arrive\.expect_tx\S*\s+.*;", None, "no arrival"),
@@ -109,8 +111,8 @@ class Case(GPULayer):
         self.name = spec.name
         self.folder = folder
         self.library = os.path.join(folder, spec.name + ".so")
-        dtype, hidden, inner, experts, top_k = spec.layer
-        self.create(dtype, "glu", hidden, inner, experts, top_k, False)
+        dtype, hidden, inner, experts, top_k, shared = spec.layer
+        self.create(dtype, "glu", hidden, inner, experts, top_k, False, shared)
         self.inputs = [Input(count, False) for count in spec.tokens]
         self.inputs += [Input(count, True) for count in spec.full]
         for count in {*spec.tokens, *spec.full}:

@@ -367,6 +367,9 @@ static bool requireWritten(Warp &w, const Instruction &i,
 /// False, after Warp::fault, where something unordered touched the bytes.
 static bool noteAccess(Access access, Warp &w, const Instruction &i,
                        const GlobalRange &range, uint64_t size, unsigned lane) {
+  bool writes = access != Access::Read;
+  if (!checkSettled(w, i, lane, writes, *range.allocation, range.offset, size))
+    return false;
   RaceDetector *races = w.block->races.get();
   return !races || races->accessGlobal(access, w, i, lane, *range.allocation,
                                        range.offset, size);
@@ -671,6 +674,8 @@ struct StoreWork : AsyncWork {
             addElement(add, to + (at - low), unit + (at - n));
         memset(row.global.shadow() + (low - row.first), Initialized,
                high - low);
+        markUnsettled(*row.global.allocation,
+                      row.global.offset + (low - row.first), high - low);
       }
     return true;
   }
@@ -1275,21 +1280,11 @@ static bool decodePrefetch(const DecodeContext &c, Instruction &i) {
   return true;
 }
 
-/// Launches follow one another here, so the one before has always ended.
-static bool decodeGrid(const DecodeContext &c, Instruction &i) {
-  Words words(i);
-  if ((!words.take("wait") && !words.take("launch_dependents")) ||
-      !words.atEnd())
-    return unknown(c, words);
-  i.execute = executeNothing;
-  return decodeNothing(c, i);
-}
-
 void moe::emu::registerAsyncOpcodes() {
   registerOpcode("cp", decodeCp);
   for (const char *name : {"prefetch", "prefetchu", "applypriority"})
     registerOpcode(name, decodePrefetch);
-  registerOpcode("griddepcontrol", decodeGrid);
+  registerOpcode("griddepcontrol", decodeGridControl);
   registerBarrierOpcodes();
   registerWarpgroupOpcodes();
 }

@@ -40,6 +40,8 @@ struct Device {
   int references = 0;
   /// An error that the context does not recover from.
   moe_cu_result sticky = MOE_CU_SUCCESS;
+  /// The kernels before the last one may run beside the next one too.
+  bool keepsEarlier = false;
 };
 struct State {
   std::mutex mutex;
@@ -520,14 +522,18 @@ cuLaunchKernelEx(const moe_cu_launch_config *config, moe_cu_function function,
   if (shared > 49152 &&
       config->shared_bytes > uint32_t(function->dynamicShared))
     return MOE_CU_INVALID_VALUE;
+  bool overlaps = false;
   for (unsigned i = 0; i < config->num_attributes; ++i) {
     const moe_cu_launch_attribute &a = config->attributes[i];
     if (a.id == MOE_CU_LAUNCH_CLUSTER_DIMENSION &&
         (a.value.cluster.x != 1 || a.value.cluster.y != 1 ||
          a.value.cluster.z != 1))
       return 801; // clusters of several blocks are not emulated
+    overlaps |= a.id == MOE_CU_LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION &&
+                a.value.allowed;
   }
   Launch launch;
+  launch.overlaps = overlaps;
   launch.program = function->module->program.get();
   launch.kernel = &kernel;
   const uint32_t grid[] = {config->grid_x, config->grid_y, config->grid_z},
@@ -566,7 +572,10 @@ cuLaunchKernelEx(const moe_cu_launch_config *config, moe_cu_function function,
         environment("MOE_EMULATOR_SEED", 0) * 1000003 + state().launches++;
     Statistics statistics;
     std::string report;
-    if (runLaunch(mine, statistics, report))
+    device->memory->startLaunch(mine.overlaps, device->keepsEarlier);
+    bool ended = runLaunch(mine, statistics, report);
+    device->keepsEarlier = mine.overlaps && statistics.startsNextEarly;
+    if (ended)
       return MOE_CU_SUCCESS;
     say(report);
     device->sticky = report.find("in no allocation") != std::string::npos

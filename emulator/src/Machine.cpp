@@ -21,6 +21,8 @@ uint64_t GlobalMemory::allocate(uint64_t size) {
   made->size = size;
   made->data.resize(size);
   made->shadow.resize(size);
+  made->unsettled =
+      std::vector<std::atomic<uint8_t>>(size / Allocation::kSettled + 1);
   used += size;
   // Nothing lies directly behind an allocation, so that an overrun is seen.
   next += (size + 4096 + 511) & ~uint64_t(511);
@@ -499,6 +501,9 @@ static bool runBlock(const Launch &launch, uint64_t index, GlobalRaces *races,
     fillSpecial(*warp, launch);
     block.warps.push_back(std::move(warp));
   }
+  if (launch.overlaps)
+    for (auto &warp : block.warps)
+      warp->settled = 0;
   block.proxyFences.resize(block.warps.size());
   if (launch.findRaces)
     block.races = std::make_unique<RaceDetector>(unsigned(block.warps.size()),
@@ -509,6 +514,7 @@ static bool runBlock(const Launch &launch, uint64_t index, GlobalRaces *races,
   total.laneInstructions += block.statistics.laneInstructions;
   total.sharedPasses += block.statistics.sharedPasses;
   total.bankConflicts += block.statistics.bankConflicts;
+  total.startsNextEarly |= block.statistics.startsNextEarly;
   if (!ok)
     report = block.report;
   return ok;
@@ -562,6 +568,7 @@ bool moe::emu::runLaunch(const Launch &launch, Statistics &statistics,
     statistics.laneInstructions += mine.laneInstructions;
     statistics.sharedPasses += mine.sharedPasses;
     statistics.bankConflicts += mine.bankConflicts;
+    statistics.startsNextEarly |= mine.startsNextEarly;
   };
   std::vector<std::thread> helpers;
   for (unsigned i = 1; i < count; ++i)

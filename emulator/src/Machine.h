@@ -172,6 +172,11 @@ enum : uint8_t {
 struct Allocation {
   uint64_t base = 0, size = 0;
   std::vector<uint8_t> data, shadow;
+  /// Of so many bytes each: whether kernels that may still run have written
+  /// there; see Overlap.cpp.
+  static constexpr uint64_t kSettled = 16;
+  std::vector<std::atomic<uint8_t>> unsettled;
+  std::atomic<bool> isUnsettled{false}; // any of them is
   /// Of the launch that runs, once it has written here; see Races.h.
   std::atomic<RacePages *> pages{nullptr};
 };
@@ -184,6 +189,9 @@ public:
   bool release(uint64_t base);
   /// The allocation that holds [address, address + size), or null.
   Allocation *find(uint64_t address, uint64_t size);
+  /// Before each launch. `overlaps`: the kernel in front may still run, with
+  /// `keepsEarlier` those before it too.
+  void startLaunch(bool overlaps, bool keepsEarlier);
   uint64_t used = 0, limit;
   std::mutex atomics;
 
@@ -205,6 +213,9 @@ constexpr uint32_t kSharedBase = 1024;
 struct Statistics {
   uint64_t warpInstructions = 0, laneInstructions = 0;
   uint64_t sharedPasses = 0, bankConflicts = 0;
+  /// A lane let the next kernel start without having waited for the one in
+  /// front.
+  bool startsNextEarly = false;
 };
 
 struct Launch {
@@ -220,6 +231,8 @@ struct Launch {
   unsigned threads = 1;
   /// Look for accesses to shared and global memory that nothing orders.
   bool findRaces = true;
+  /// It may start before the one in front of it has ended.
+  bool overlaps = false;
   /// One per instruction of the kernel, true once a lane has run it; may be
   /// null.
   std::atomic<bool> *executed = nullptr;
@@ -284,6 +297,7 @@ public:
   bool yield = false;
   uint32_t current = 0; // number of the group that runs
   Allocation *recent = nullptr;
+  uint32_t settled = ~0u; // lanes that need not wait for earlier kernels
   Row symbols[16];
   unsigned nextSymbol = 0;
   // Named barrier that this warp waits at.
@@ -396,6 +410,11 @@ bool checkReadable(Warp &warp, const Instruction &at, const Warp::Place &place,
                    unsigned size, unsigned lane, Access access = Access::Read);
 bool checkWritable(Warp &warp, const Instruction &at, const Warp::Place &place,
                    unsigned size, unsigned lane, Access access = Access::Write);
+/// The same as for launches that overlap; `writes`: what the access does.
+bool checkSettled(Warp &warp, const Instruction &at, unsigned lane, bool writes,
+                  const Allocation &allocation, uint64_t offset, uint64_t size);
+void markUnsettled(Allocation &allocation, uint64_t offset, uint64_t size);
+bool decodeGridControl(const DecodeContext &c, Instruction &i);
 void markWritten(Warp &warp, const Warp::Place &place, unsigned size);
 /// Counts the passes over shared memory's banks.
 void countBanks(Warp &warp, const uint64_t *addresses, uint32_t mask,

@@ -45,6 +45,10 @@ bool moe::emu::checkReadable(Warp &w, const Instruction &i,
             int(lane));
     return false;
   }
+  if (place.allocation &&
+      !checkSettled(w, i, lane, /*writes=*/false, *place.allocation,
+                    uint64_t(place.data - place.allocation->data.data()), size))
+    return false;
   RaceDetector *races = w.block->races.get();
   if (!races)
     return true;
@@ -81,6 +85,10 @@ bool moe::emu::checkWritable(Warp &w, const Instruction &i,
     w.fault(i, "writes memory that a copy in flight will write", int(lane));
     return false;
   }
+  if (place.allocation &&
+      !checkSettled(w, i, lane, /*writes=*/true, *place.allocation,
+                    uint64_t(place.data - place.allocation->data.data()), size))
+    return false;
   RaceDetector *races = w.block->races.get();
   if (!races)
     return true;
@@ -92,6 +100,9 @@ bool moe::emu::checkWritable(Warp &w, const Instruction &i,
 }
 void moe::emu::markWritten(Warp &w, const Warp::Place &place, unsigned size) {
   uint8_t bits = Initialized;
+  if (place.allocation)
+    markUnsettled(*place.allocation,
+                  uint64_t(place.data - place.allocation->data.data()), size);
   if (place.space == Space::Shared) {
     Block &block = *w.block;
     if (block.tracksProxies) {

@@ -231,6 +231,77 @@ static void testLaunch(const std::string &scale) {
   CHECK_EQ(cu.module_unload(module), MOE_CU_SUCCESS);
 }
 
+/// Kernels that may start before the one in front has ended.
+static void testOverlap() {
+  static const struct {
+    std::vector<const char *> kernels; // the last ones overlap
+    const char *report;                // nullptr: all is well
+  } cases[] = {
+      {{"put", "wait_get"}, nullptr},
+      {{"put", "wait_put"}, nullptr},
+      {{"put", "get"}, "reads what the kernel in front may not have written"},
+      {{"put", "add"}, "the kernel in front may"},
+      {{"put", "put"}, "writes global memory where the kernel in front"},
+      {{"put", "get_other"}, nullptr},
+      // The second one has waited, so the first has ended.
+      {{"put", "wait_start", "get"}, nullptr},
+      {{"put", "start", "get"}, "reads what the kernel in front"},
+      {{"put", "start", "wait_get"}, nullptr},
+  };
+  std::string text = ".version 8.0\n.target sm_90\n.address_size 64\n";
+  static const char *const bodies[][2] = {
+      {"put", "st.global.u32 [%x], 7;"},
+      {"get", "ld.global.u32 %r, [%x];"},
+      {"add", "red.global.add.u32 [%x], 7;"},
+      {"get_other", "ld.global.u32 %r, [%x+16];"},
+      {"wait_get", "griddepcontrol.wait;\nld.global.u32 %r, [%x];"},
+      {"wait_put", "griddepcontrol.wait;\nst.global.u32 [%x], 7;"},
+      {"start", "griddepcontrol.launch_dependents;"},
+      {"wait_start",
+       "griddepcontrol.wait;\ngriddepcontrol.launch_dependents;"}};
+  for (auto &[name, body] : bodies)
+    text += std::string(".visible .entry ") + name +
+            "(.param .u64 p)\n{\n.reg .b64 %x;\n.reg .b32 %r;\n"
+            "ld.param.u64 %x, [p];\n" +
+            body + "\nret;\n}\n";
+  for (const auto &test : cases)
+    for (bool overlaps : {false, true}) {
+      moe_cu_context context = nullptr;
+      moe_cu_module module = nullptr;
+      moe_cu_pointer x = 0;
+      uint32_t zeros[8] = {};
+      CHECK_EQ(cu.context_retain(&context, 0), MOE_CU_SUCCESS);
+      CHECK_EQ(cu.context_push(context), MOE_CU_SUCCESS);
+      CHECK_EQ(load(&module, text), MOE_CU_SUCCESS);
+      CHECK_EQ(cu.mem_alloc(&x, sizeof zeros), MOE_CU_SUCCESS);
+      CHECK_EQ(cu.upload(x, zeros, sizeof zeros, nullptr), MOE_CU_SUCCESS);
+      moe_cu_launch_attribute overlap = {};
+      overlap.id = MOE_CU_LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION;
+      overlap.value.allowed = 1;
+      moe_cu_launch_config config = {1, 1, 1, 1, 1, 1, 0, nullptr, &overlap, 0};
+      moe_cu_result result = MOE_CU_SUCCESS;
+      void *arguments[] = {&x};
+      for (const char *name : test.kernels) {
+        moe_cu_function function = nullptr;
+        CHECK_EQ(cu.module_function(&function, module, name), MOE_CU_SUCCESS);
+        CHECK_EQ(result, MOE_CU_SUCCESS);
+        result = cu.launch(&config, function, arguments, nullptr);
+        config.num_attributes = overlaps;
+      }
+      char report[400] = "";
+      takeReport(report, sizeof report);
+      if (overlaps && test.report) {
+        CHECK_EQ(result, MOE_CU_LAUNCH_FAILED);
+        CHECK_HAS(report, test.report);
+      } else {
+        CHECK_EQ(result, MOE_CU_SUCCESS);
+      }
+      CHECK_EQ(cu.module_unload(module), MOE_CU_SUCCESS);
+      CHECK_EQ(cu.context_pop(&context), MOE_CU_SUCCESS);
+      CHECK_EQ(cu.context_release(0), MOE_CU_SUCCESS);
+    }
+}
+
 int main() {
   setenv("MOE_EMULATOR_MEMORY", "1048576", 1);
   setenv("MOE_EMULATOR_REPORT", "/dev/null", 1);
@@ -254,6 +325,7 @@ int main() {
     CHECK_EQ(cu.context_pop(&context), MOE_CU_SUCCESS);
     CHECK_EQ(cu.context_release(device), MOE_CU_SUCCESS);
   }
+  testOverlap();
   // A new context knows nothing of the fault.
   moe_cu_context context = nullptr;
   CHECK_EQ(cu.context_retain(&context, 0), MOE_CU_SUCCESS);
