@@ -64,8 +64,8 @@ public:
     count(slice, kWarps, getRow(counts, slice));
     b.barrier();
     sumExperts(kWarps, counts, totals);
+    // All warps meet in there, so place() finds what sumExperts() has stored.
     sumTokens(sums);
-    b.barrier();
     place(slice, kWarps, getRow(counts, slice));
   }
   static int64_t getSharedBytes(int64_t numExperts, int64_t slices) {
