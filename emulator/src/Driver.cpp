@@ -20,6 +20,7 @@
 #include "cuda_api.h"
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -848,17 +849,40 @@ MOE_CUDA_EXPORT moe_cu_result cuGraphExecDestroy(CUgraph_st *instance) {
   delete instance;
   return MOE_CU_SUCCESS;
 }
-MOE_CUDA_EXPORT moe_cu_result cuEventCreate(void **event, unsigned) {
-  *event = std::malloc(1);
-  return *event ? MOE_CU_SUCCESS : MOE_CU_OUT_OF_MEMORY;
-}
-MOE_CUDA_EXPORT moe_cu_result cuEventDestroy_v2(void *event) {
-  std::free(event);
+/// Work is done when it is queued, so an event happens when it is recorded; one
+/// that a graph would record is not modelled. The time is that of the host's
+/// clock: how long the emulation took.
+struct CUevent_st {
+  bool isRecorded = false;
+  std::chrono::steady_clock::time_point time;
+};
+MOE_CUDA_EXPORT moe_cu_result cuEventCreate(CUevent_st **event, unsigned) {
+  *event = new CUevent_st;
   return MOE_CU_SUCCESS;
 }
-MOE_CUDA_EXPORT moe_cu_result cuEventRecord(void *, moe_cu_stream) {
+MOE_CUDA_EXPORT moe_cu_result cuEventDestroy_v2(CUevent_st *event) {
+  delete event;
   return MOE_CU_SUCCESS;
 }
-MOE_CUDA_EXPORT moe_cu_result cuEventSynchronize(void *) {
+MOE_CUDA_EXPORT moe_cu_result cuEventRecord(CUevent_st *event,
+                                            moe_cu_stream stream) {
+  if (moe_cu_result result = injected("cuEventRecord"))
+    return result;
+  if (!event || (stream && stream->isCapturing))
+    return 801;
+  event->isRecorded = true;
+  event->time = std::chrono::steady_clock::now();
+  return MOE_CU_SUCCESS;
+}
+MOE_CUDA_EXPORT moe_cu_result cuEventSynchronize(CUevent_st *event) {
+  return event ? MOE_CU_SUCCESS : 400;
+}
+MOE_CUDA_EXPORT moe_cu_result cuEventElapsedTime(float *milliseconds,
+                                                 CUevent_st *start,
+                                                 CUevent_st *end) {
+  if (!start || !end || !start->isRecorded || !end->isRecorded)
+    return 400;
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(end->time - start->time).count();
   return MOE_CU_SUCCESS;
 }

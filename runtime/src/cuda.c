@@ -415,15 +415,21 @@ static moe_rt_status load_code(moe_cuda *cuda, const uint8_t *file,
 // Opening
 //===----------------------------------------------------------------------===//
 
+moe_rt_status moe_cuda_open_device(moe_cuda *cuda, const char *library,
+                                   int ordinal, const char *path,
+                                   moe_error *error) {
+  cuda->path = path;
+  cuda->ordinal = ordinal;
+  moe_rt_status status = load_driver(cuda, library, error);
+  return status ? status : find_device(cuda, ordinal, error);
+}
+
 moe_rt_status moe_cuda_open(moe_cuda *cuda, const char *library, int ordinal,
                             const char *path, const moe_manifest *manifest,
                             const uint8_t *file, moe_error *error) {
-  cuda->path = path;
   cuda->manifest = manifest;
-  cuda->ordinal = ordinal;
-  moe_rt_status status = load_driver(cuda, library, error);
-  if (!status)
-    status = find_device(cuda, ordinal, error);
+  moe_rt_status status =
+      moe_cuda_open_device(cuda, library, ordinal, path, error);
   if (!status)
     status = moe_cuda_enter(cuda, error);
   if (status)

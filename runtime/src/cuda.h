@@ -42,6 +42,10 @@ bool moe_cuda_parse(const char *device, int *ordinal);
 moe_rt_status moe_cuda_open(moe_cuda *cuda, const char *library, int ordinal,
                             const char *path, const moe_manifest *manifest,
                             const uint8_t *file, moe_error *error);
+/// The first half: the driver, the device and its context, without code.
+moe_rt_status moe_cuda_open_device(moe_cuda *cuda, const char *library,
+                                   int ordinal, const char *path,
+                                   moe_error *error);
 void moe_cuda_close(moe_cuda *cuda);
 
 /// Makes the context current on this thread until moe_cuda_leave().

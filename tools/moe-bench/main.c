@@ -18,7 +18,9 @@ static const char help[] =
     "peak,\n"
     "read bandwidth; before and after) and the function on random inputs: N(0, "
     "1) or\n"
-    "uniform ids, several inputs in turn.\n"
+    "uniform ids, several inputs in turn. On a GPU all lies in device memory, "
+    "and the\n"
+    "peak is that of the module's products.\n"
     "\n"
     "  --params=SOURCE          directory, safetensors file or synthetic:SEED\n"
     "  --function=NAME          default: forward, else layer, else the first "
@@ -32,6 +34,10 @@ static const char help[] =
     "  --experts-per-token=N    where neither the function (output "
     "expert_index) nor\n"
     "                           config.json in the directory says it\n"
+    "  --device=NAME            cpu (default); cuda, cuda:N; emulated-cuda, "
+    "whose\n"
+    "                           times mean nothing\n"
+    "  --no-graph               on a GPU: calls, not replays of captured ones\n"
     "  --level=3|4              highest x86-64 level to use (default: what is "
     "there)\n"
     "  --format=md|json|jsonl|csv  default md\n"
@@ -86,6 +92,12 @@ static int write_report(const bench_options *options, const bench_row *rows,
   return code;
 }
 
+static int measure_limits(const bench_state *state, int64_t threads,
+                          bench_limits *limits) {
+  return state->gpu ? bench_gpu_limits(state->gpu, limits)
+                    : bench_measure_limits(threads, limits);
+}
+
 static int measure_all(bench_state *state) {
   const bench_options *o = state->options;
   size_t count = o->threads.count * o->tokens.count, done = 0;
@@ -97,7 +109,7 @@ static int measure_all(bench_state *state) {
     // Before and after: what else runs on the machine can only lower them.
     bench_limits limits, after = {0, 0};
     size_t first = done;
-    code = bench_measure_limits(o->threads.values[i], &limits);
+    code = measure_limits(state, o->threads.values[i], &limits);
     if (!code && o->verbose)
       fprintf(stderr, "%lld threads: %.1f GFLOP/s, %.1f GB/s\n",
               (long long)o->threads.values[i], 1e-9 * limits.fma_flops,
@@ -113,7 +125,7 @@ static int measure_all(bench_state *state) {
                 1e3 * row->median_s);
     }
     if (!code)
-      code = bench_measure_limits(o->threads.values[i], &after);
+      code = measure_limits(state, o->threads.values[i], &after);
     limits.fma_flops = fmax(limits.fma_flops, after.fma_flops);
     limits.read_bytes = fmax(limits.read_bytes, after.read_bytes);
     for (; first < done; first++)
@@ -125,26 +137,65 @@ static int measure_all(bench_state *state) {
   return code;
 }
 
+/// Whose parameters count, and the GPU if it is one.
+static int choose_code(bench_state *state, const tool_device *device,
+                       const moe_json *description) {
+  const bench_options *o = state->options;
+  bench_parameters *p = &state->parameters;
+  moe_json_double(moe_json_find(description, "vocab_size"), &p->vocabulary);
+  if (!*device->name) {
+    state->level = level_in_use(description, o->level);
+    p->list = moe_json_find(description, "parameters");
+    p->code = state->level == 4 ? "x86-64-v4" : "x86-64-v3";
+    return TOOL_OK;
+  }
+  int code = bench_gpu_open(o, device, description, &state->gpu);
+  if (code)
+    return code;
+  const bench_device *info = bench_gpu_info(state->gpu);
+  p->list = info->parameters;
+  p->code = info->code;
+  if (info->is_emulated && !o->quiet)
+    fprintf(stderr,
+            "note: %s: times mean nothing, so few runs and small "
+            "probes\n",
+            info->name);
+  return TOOL_OK;
+}
+
 static int run(const bench_options *o) {
   bench_state state = {.options = o};
   moe_json_document *document = NULL;
+  tool_device device;
+  int code = tool_choose_device(o->device, &device);
+  if (code)
+    return code;
+  bench_options emulated = *o;
+  if (*device.driver) {
+    emulated.repeat = 2;
+    emulated.min_time_s = 0;
+    emulated.warmup = 0;
+    state.options = o = &emulated;
+  }
   moe_rt_options options = {.struct_size = sizeof(options),
-                            .max_level = (uint32_t)o->level};
+                            .max_level = (uint32_t)o->level,
+                            .device = *device.name ? device.name : NULL,
+                            .cuda_driver =
+                                *device.driver ? device.driver : NULL};
   moe_rt_status status =
       moe_rt_module_open(o->artifact, &options, &state.module);
-  int code = status ? tool_fail(status, NULL)
-                    : tool_describe(state.module, o->artifact, &document);
+  code = status ? tool_fail(status, NULL)
+                : tool_describe(state.module, o->artifact, &document);
   if (!code)
     code = tool_choose_function(o->artifact, document, o->function,
                                 &state.function);
+  if (!code)
+    code = choose_code(&state, &device, moe_json_root(document));
   if (!code) {
-    state.description = moe_json_root(document);
-    state.level = level_in_use(state.description, o->level);
     state.experts_per_token = o->experts_per_token;
     if (!state.experts_per_token && o->params)
       state.experts_per_token = bench_experts_per_token(o->params);
-    if (!o->params &&
-        moe_json_size(moe_json_find(state.description, "parameters"))) {
+    if (!o->params && moe_json_size(state.parameters.list)) {
       tool_error("%s: needs weights, none given: --params=DIR or "
                  "--params=synthetic:1",
                  MOE_QP(o->artifact));
@@ -156,10 +207,25 @@ static int run(const bench_options *o) {
         tool_open_params(state.module, o->params, 0, o->quiet, &state.params);
   if (!code)
     code = measure_all(&state);
+  bench_gpu_close(state.gpu);
   moe_rt_params_close(state.params);
   moe_rt_module_close(state.module);
   moe_json_free(document);
   return code;
+}
+
+/// Flags that only the CPU, or only a GPU, has a meaning for.
+static int check_device(const bench_options *o) {
+  bool is_cpu = !strcmp(o->device, "cpu");
+  const char *flag = is_cpu             ? (o->no_graph ? "--no-graph" : NULL)
+                     : o->threads.count ? "--threads"
+                     : o->level         ? "--level"
+                                        : NULL;
+  if (!flag)
+    return TOOL_OK;
+  tool_error("moe-bench: %s is for %s, found --device=%s", flag,
+             is_cpu ? "GPUs" : "the CPU", MOE_Q(o->device));
+  return TOOL_USAGE;
 }
 
 static int parse_and_run(int argc, char **argv, bench_options *o) {
@@ -177,6 +243,8 @@ static int parse_and_run(int argc, char **argv, bench_options *o) {
       {"experts-per-token", 0, TOOL_OPT_INT, &o->experts_per_token, "N", 1,
        65536, NULL, NULL},
       {"level", 0, TOOL_OPT_STRING, &level, "3|4", 0, 0, "3|4", NULL},
+      {"device", 0, TOOL_OPT_STRING, &o->device, "NAME", 0, 0, NULL, NULL},
+      {"no-graph", 0, TOOL_OPT_FLAG, &o->no_graph, NULL, 0, 0, NULL, NULL},
       {"format", 0, TOOL_OPT_STRING, &o->format, "json", 0, 0,
        "md|json|jsonl|csv", NULL},
       {"output", 'o', TOOL_OPT_STRING, &o->output, "FILE", 0, 0, NULL, NULL},
@@ -203,6 +271,9 @@ static int parse_and_run(int argc, char **argv, bench_options *o) {
     return TOOL_USAGE;
   }
   o->level = level ? *level - '0' : 0;
+  code = check_device(o);
+  if (code)
+    return code;
   if (o->output && strcmp(o->output, "-") &&
       tool_same_file(o->output, o->artifact)) {
     tool_error("%s: is an input of this command and will not be replaced",
@@ -210,6 +281,8 @@ static int parse_and_run(int argc, char **argv, bench_options *o) {
     return TOOL_ERROR;
   }
   static int64_t default_tokens[] = {1, 16, 512}, default_threads[] = {1};
+  if (strcmp(o->device, "cpu"))
+    default_threads[0] = 0; // no number means anything
   bench_options chosen = *o;
   if (!chosen.tokens.count)
     chosen.tokens = (tool_int_list){default_tokens, 3};
@@ -220,7 +293,11 @@ static int parse_and_run(int argc, char **argv, bench_options *o) {
 
 int main(int argc, char **argv) {
   tool_start();
-  bench_options o = {.format = "md", .min_time_s = 1, .repeat = 5, .warmup = 1};
+  bench_options o = {.format = "md",
+                     .device = "cpu",
+                     .min_time_s = 1,
+                     .repeat = 5,
+                     .warmup = 1};
   int code = parse_and_run(argc, argv, &o);
   free(o.tokens.values);
   free(o.threads.values);

@@ -12,6 +12,8 @@
 /// Different inputs in turn, so that a call with few tokens finds its experts
 /// in memory rather than in a cache.
 enum { kInputSets = 8, kMaxTokensToRotate = 256, kMaxRuns = 100000 };
+/// Runs that may come at once.
+enum { kMaxBatch = 64 };
 
 /// Nonnegative hash of a counter (splitmix64).
 static uint64_t mix(uint64_t x) {
@@ -73,14 +75,18 @@ typedef struct {
   tool_call call;
   bool has_cache;
   size_t num_sets;
-  void **data; // [set][input]
+  void **data;         // [set][input]
+  bench_gpu_call *gpu; // NULL: on the CPU
 } bench_cell;
 
 static int make_inputs(bench_cell *cell) {
   tool_call *call = &cell->call;
   int64_t tokens = cell->row->tokens;
   bool batch = only_batch_varies(call);
+  const bench_gpu *gpu = cell->state->gpu;
   cell->num_sets = tokens <= kMaxTokensToRotate ? kInputSets : 2;
+  if (gpu && bench_gpu_info(gpu)->is_emulated)
+    cell->num_sets = 2;
   cell->data =
       calloc(cell->num_sets * (call->num_inputs + 1), sizeof(*cell->data));
   if (!cell->data)
@@ -109,7 +115,9 @@ static int make_inputs(bench_cell *cell) {
     }
   }
   moe_rt_session_options options = {.struct_size = sizeof(options),
-                                    .num_threads = (int32_t)cell->row->threads};
+                                    .num_threads = (int32_t)cell->row->threads,
+                                    .stream =
+                                        gpu ? bench_gpu_stream(gpu) : NULL};
   if (cell->has_cache) {
     options.max_batch = batch ? tokens : 1;
     options.max_length = batch ? 1 : tokens;
@@ -149,7 +157,7 @@ static int count_hits(bench_cell *cell, bench_call *facts) {
     if (!strcmp(call->outputs[i].name, "expert_index") &&
         tool_is_integer(call->outputs[i].dtype))
       index = i;
-  double experts = bench_num_experts(cell->state->description);
+  double experts = bench_num_experts(&cell->state->parameters);
   double k = (double)cell->state->experts_per_token;
   if (index == call->num_outputs) {
     if (k > 0 || experts == 0) {
@@ -210,19 +218,27 @@ static int compare_doubles(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+/// One run on the CPU, or some on a GPU: at most kMaxBatch.
+static int run_some(bench_cell *cell, size_t set, size_t most, double *seconds,
+                    size_t *count) {
+  *count = 1;
+  return cell->gpu ? bench_gpu_run(cell->gpu, set, most, seconds, count)
+                   : run_once(cell, set, seconds);
+}
+
 static int time_runs(bench_cell *cell) {
   const bench_options *options = cell->state->options;
-  size_t capacity = 64, count = 0, set = 0;
+  size_t capacity = 2 * kMaxBatch, count = 0, set = 0, ran;
   double *times = malloc(capacity * sizeof(*times));
   if (!times)
     return tool_out_of_memory();
   int code = TOOL_OK;
-  double total = 0, seconds;
+  double total = 0;
   for (int64_t i = 0; i < options->warmup && !code; i++)
-    code = run_once(cell, set++, &seconds);
+    code = run_some(cell, set++, 1, times, &ran);
   while (!code && count < kMaxRuns &&
          (count < (size_t)options->repeat || total < options->min_time_s)) {
-    if (count == capacity) {
+    if (count + kMaxBatch > capacity) {
       capacity *= 2;
       double *larger = realloc(times, capacity * sizeof(*times));
       if (!larger) {
@@ -231,8 +247,10 @@ static int time_runs(bench_cell *cell) {
       }
       times = larger;
     }
-    code = run_once(cell, set++, &times[count]);
-    total += times[count++];
+    code = run_some(cell, set, kMaxBatch, &times[count], &ran);
+    set += ran;
+    for (; ran && !code; ran--)
+      total += times[count++];
   }
   if (!code) {
     qsort(times, count, sizeof(*times), compare_doubles);
@@ -250,6 +268,7 @@ int bench_measure(bench_state *state, bench_row *row) {
   bench_cell cell = {.state = state, .row = row};
   row->function = state->function;
   row->level = state->level;
+  row->device = state->gpu ? bench_gpu_info(state->gpu) : NULL;
   cell.has_cache =
       !strcmp(state->function, "prefill") || !strcmp(state->function, "decode");
   int code = tool_call_open(state->module, state->function, &cell.call);
@@ -258,17 +277,22 @@ int bench_measure(bench_state *state, bench_row *row) {
   bench_call facts = {(double)row->tokens, 0, -1, -1};
   if (!code)
     code = count_hits(&cell, &facts);
-  if (!code) {
+  if (!code && state->gpu) {
+    code =
+        bench_gpu_prepare(state->gpu, &cell.call, cell.data, cell.num_sets,
+                          cell.has_cache, !state->options->no_graph, &cell.gpu);
+    row->is_captured = !code && bench_gpu_is_captured(cell.gpu);
+  } else if (!code) {
     use_set(&cell, 0);
     code = tool_call_allocate(&cell.call, NULL);
   }
   if (!code) {
     facts.logits_rows = logits_rows(&cell.call);
     row->experts_hit = facts.experts_hit;
-    row->is_estimated =
-        bench_estimate(state->description, state->level, &facts, &row->work);
+    row->is_estimated = bench_estimate(&state->parameters, &facts, &row->work);
     code = time_runs(&cell);
   }
+  bench_gpu_release(cell.gpu);
   for (size_t i = 0; i < cell.call.num_inputs; i++)
     cell.call.inputs[i].data = NULL;
   for (size_t i = 0; cell.data && i < cell.num_sets * cell.call.num_inputs; i++)

@@ -34,14 +34,14 @@ static double number(const moe_json *value) {
   return moe_json_double(value, &result) && result > 0 ? result : 0;
 }
 
-static parameter read_parameter(const moe_json *object, int level) {
+static parameter read_parameter(const bench_parameters *parameters, size_t i) {
   parameter p = {.tensor = ""};
-  const moe_json *layout =
-      moe_json_find(object, level == 4 ? "x86-64-v4" : "x86-64-v3");
+  const moe_json *object = moe_json_at(parameters->list, i);
+  const moe_json *layout = moe_json_find(object, parameters->code);
   p.bytes = number(moe_json_find(layout, "bytes"));
   const moe_json *sources = moe_json_find(object, "sources");
-  for (size_t i = 0; i < moe_json_size(sources); i++) {
-    const moe_json *source = moe_json_at(sources, i);
+  for (size_t j = 0; j < moe_json_size(sources); j++) {
+    const moe_json *source = moe_json_at(sources, j);
     const moe_json *shape = moe_json_find(source, "shape");
     const moe_json *dtype = moe_json_find(source, "dtype");
     size_t rank = moe_json_size(shape);
@@ -57,7 +57,7 @@ static parameter read_parameter(const moe_json *object, int level) {
     if (!is_whole)
       p.experts =
           fmax(p.experts, number(moe_json_find(source, "first")) + count);
-    if (i)
+    if (j)
       continue;
     moe_json_string(moe_json_find(source, "tensor"), &p.tensor, NULL);
     size_t length = strlen(p.tensor);
@@ -82,18 +82,17 @@ static bool is_vocabulary(const parameter *p, double vocabulary) {
          p->rows == vocabulary;
 }
 
-bool bench_estimate(const moe_json *description, int level,
-                    const bench_call *call, bench_work *work) {
-  const moe_json *parameters = moe_json_find(description, "parameters");
-  double vocabulary = number(moe_json_find(description, "vocab_size"));
+bool bench_estimate(const bench_parameters *parameters, const bench_call *call,
+                    bench_work *work) {
+  double vocabulary = parameters->vocabulary;
   size_t num_vocabulary = 0;
-  for (size_t i = 0; i < moe_json_size(parameters); i++) {
-    parameter p = read_parameter(moe_json_at(parameters, i), level);
+  for (size_t i = 0; i < moe_json_size(parameters->list); i++) {
+    parameter p = read_parameter(parameters, i);
     num_vocabulary += is_vocabulary(&p, vocabulary);
   }
   *work = (bench_work){0, 0};
-  for (size_t i = 0; i < moe_json_size(parameters); i++) {
-    parameter p = read_parameter(moe_json_at(parameters, i), level);
+  for (size_t i = 0; i < moe_json_size(parameters->list); i++) {
+    parameter p = read_parameter(parameters, i);
     if (p.experts > 1) {
       if (call->assignments < 0 || call->experts_hit < 0)
         return false;
@@ -126,12 +125,10 @@ bool bench_estimate(const moe_json *description, int level,
   return true;
 }
 
-double bench_num_experts(const moe_json *description) {
-  const moe_json *parameters = moe_json_find(description, "parameters");
+double bench_num_experts(const bench_parameters *parameters) {
   double experts = 1;
-  for (size_t i = 0; i < moe_json_size(parameters); i++)
-    experts =
-        fmax(experts, read_parameter(moe_json_at(parameters, i), 3).experts);
+  for (size_t i = 0; i < moe_json_size(parameters->list); i++)
+    experts = fmax(experts, read_parameter(parameters, i).experts);
   return experts > 1 ? experts : 0;
 }
 
