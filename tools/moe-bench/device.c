@@ -159,8 +159,8 @@ int bench_gpu_open(const bench_options *options, const tool_device *device,
   if (!gpu)
     return tool_out_of_memory();
   moe_error error;
-  if (!moe_cuda_parse(device->name, &ordinal) ||
-      moe_cuda_open_device(&gpu->cuda, *device->driver ? device->driver : NULL,
+  moe_cuda_parse(device->name, &ordinal);
+  if (moe_cuda_open_device(&gpu->cuda, *device->driver ? device->driver : NULL,
                            ordinal, options->artifact, &error) ||
       moe_cuda_enter(&gpu->cuda, &error)) {
     moe_cuda_close(&gpu->cuda);
