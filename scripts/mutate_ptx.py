@@ -56,6 +56,10 @@ CASES = (
          SM_90A + BF16, 0, 1, (1, 2, 4, 7, 9), ()),
     Spec("decode-wide-sm_90a", "stream_", ("BF16", 72, 4616, 3, 2, True),
          SM_90A + BF16, 0, 1, (1, 2, 4, 7, 9), ()),
+    # What other kernels there are must wait for those in front of them.
+    Spec("early-sm_90a", "product_|plan_|router_|combine_",
+         ("F32", 100, 68, 5, 2, False), SM_90A, 0, 132, (3, 40, 330, 9000),
+         (3,)),
     # More slots than one block sorts, and more experts than a warp has lanes.
     Spec("plan-sm_80", "plan_|router_|combine_", ("F32", 8, 4, 40, 2, False),
          SM_80, 1, 108, (3, 3000, 9000), (3, 3000)),

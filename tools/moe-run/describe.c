@@ -201,8 +201,7 @@ static void print_device(const moe_json *device) {
                 number_of(kernel, "dynamic_shared"));
     uint64_t resident = number_of(kernel, "resident_blocks");
     if (resident)
-      tool_print(", %llu blocks per multiprocessor",
-                 (unsigned long long)resident);
+      tool_print(", %llu per multiprocessor", (unsigned long long)resident);
     if (blocks > 1)
       tool_print(", clusters of %llu", (unsigned long long)blocks);
     if (moe_json_bool(moe_json_find(kernel, "overlaps"), &overlaps) && overlaps)

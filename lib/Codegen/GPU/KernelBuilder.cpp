@@ -127,6 +127,18 @@ Value KernelBuilder::dynamicShared() {
   return LLVM::AddressOfOp::create(*this, pointer(kShared), kDynamicShared);
 }
 
+void KernelBuilder::waitForEarlierKernels() {
+  NVVM::GriddepcontrolOp::create(
+      *this, NVVM::GridDepActionKindAttr::get(getContext(),
+                                              NVVM::GridDepActionKind::wait));
+}
+
+void KernelBuilder::startNextKernel() {
+  NVVM::GriddepcontrolOp::create(
+      *this, NVVM::GridDepActionKindAttr::get(
+                 getContext(), NVVM::GridDepActionKind::launch_dependents));
+}
+
 void KernelBuilder::barrier() { NVVM::Barrier0Op::create(*this); }
 
 void KernelBuilder::loop(Value from, Value to, Value step,
@@ -234,6 +246,13 @@ KernelModule::getKernel(StringRef name, TypeRange arguments,
                     b.getI32IntegerAttr(shape.residentBlocks));
   kernel.addEntryBlock(b);
   KernelBuilder body(kernel.getLoc(), kernel);
+  if (target.arch >= 90) {
+    kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
+    if (!shape.waitsItself) {
+      body.waitForEarlierKernels();
+      body.startNextKernel();
+    }
+  }
   build(body);
   LLVM::ReturnOp::create(body, ValueRange());
   return kernel;

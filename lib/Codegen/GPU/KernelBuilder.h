@@ -28,6 +28,9 @@ struct KernelShape {
   /// multiprocessor holds at once. The grid is a bound then, which the runtime
   /// cuts to what the device holds. 0: each block of the grid has its work.
   int64_t residentBlocks = 0;
+  /// From sm_90 on a kernel may start before the one in front has ended: it
+  /// waits for that first of all, or, if this is set, where its body says.
+  bool waitsItself = false;
 };
 
 /// Builds the body of one kernel in the llvm, nvvm, arith, math and scf
@@ -109,6 +112,11 @@ public:
 
   // Control flow.
   void barrier(); // of all threads of the block
+  /// Programmatic dependent launch (PTX ISA, "griddepcontrol"); from sm_90 on.
+  /// What earlier kernels wrote may be read behind this.
+  void waitForEarlierKernels();
+  /// The kernel behind this one may start when all blocks have said so.
+  void startNextKernel();
   void loop(Value from, Value to, Value step, function_ref<void(Value)> body);
   SmallVector<Value>
   reduce(Value from, Value to, Value step, ValueRange inits,

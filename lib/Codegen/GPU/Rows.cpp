@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //===----------------------------------------------------------------------===//
 #include "Rows.h"
-#include "Warpgroup.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "moe/Dialect/MoE/IR/MoE.h"
 
@@ -85,7 +84,7 @@ struct RowShape {
 /// rows, so that a warp loads what is known of them once, a lane for each.
 class RowKernel {
 public:
-  RowKernel(KernelBuilder &b, const RowShape &shape, bool overlaps)
+  RowKernel(KernelBuilder &b, const RowShape &shape)
       : b(b), shape(shape), lane(b.laneId()) {
     Value thread =
         b.add(b.mul(b.blockId(1), b.i32(shape.threads)), b.threadId());
@@ -96,10 +95,6 @@ public:
       // All lanes are needed: those behind the end repeat the last columns.
       inside = b.compare(arith::CmpIPredicate::ule, thread, last);
       chunk = b.min(thread, last);
-    }
-    if (overlaps) {
-      waitForEarlierKernels(b);
-      startNextKernel(b);
     }
   }
 
@@ -139,9 +134,8 @@ class CombineKernel : RowKernel {
 public:
   enum : unsigned { kRows, kOffsets, kTokenRows, kOut, kWeights };
 
-  CombineKernel(KernelBuilder &b, const RowShape &shape, bool isWeighted,
-                bool overlaps)
-      : RowKernel(b, shape, overlaps), isWeighted(isWeighted) {}
+  CombineKernel(KernelBuilder &b, const RowShape &shape, bool isWeighted)
+      : RowKernel(b, shape), isWeighted(isWeighted) {}
 
   void build() {
     Type i32 = b.getI32Type();
@@ -213,9 +207,8 @@ public:
   enum : unsigned { kX, kRowToken, kOffsets, kOut, kExperts, kWeights };
   static constexpr int64_t kRows = 4;
 
-  GatherKernel(KernelBuilder &b, const RowShape &shape, bool isWeighted,
-               bool overlaps)
-      : RowKernel(b, shape, overlaps), isWeighted(isWeighted) {}
+  GatherKernel(KernelBuilder &b, const RowShape &shape, bool isWeighted)
+      : RowKernel(b, shape), isWeighted(isWeighted) {}
 
   /// The grid is for all rows that there may be; those of no expert stay.
   void build() {
@@ -268,14 +261,10 @@ static void launchRows(OpBuilder &b, Location loc, KernelModule &kernels,
       return LLVM::LLVMPointerType::get(b.getContext());
     return b.getI64Type();
   });
-  bool overlaps = kernels.getTarget().arch >= 90;
   std::string key = ((isWeighted ? "weights " : " ") + Twine(columns)).str();
   LLVM::LLVMFuncOp kernel = kernels.getKernel(
-      kernels.getName(name, key), types, kernelShape, [&](KernelBuilder &body) {
-        Kernel(body, shape, isWeighted, overlaps).build();
-      });
-  if (overlaps)
-    kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
+      kernels.getName(name, key), types, kernelShape,
+      [&](KernelBuilder &body) { Kernel(body, shape, isWeighted).build(); });
   Value parts = arith::ConstantIndexOp::create(b, loc, shape.parts);
   buildLaunch(b, loc, kernel, {blocks, parts}, arguments);
 }

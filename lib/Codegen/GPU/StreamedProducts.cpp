@@ -155,7 +155,7 @@ void StreamKernel::build() {
   });
   // Where the weights lie depends on earlier kernels if there are groups.
   if (config.grouped) {
-    waitForEarlierKernels(b);
+    b.waitForEarlierKernels();
     b.when(b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)),
            [&] { table->build(b.global(b.argument(offsetsArgument))); });
   }
@@ -173,8 +173,8 @@ void StreamKernel::build() {
   for (int64_t i = 0; i < stages; ++i)
     cursor = fetch(cursor, b.i32(i));
   if (!config.grouped)
-    waitForEarlierKernels(b);
-  startNextKernel(b);
+    b.waitForEarlierKernels();
+  b.startNextKernel();
 
   SmallVector<Type> types(4, b.getI32Type());
   types.push_back(b.getI64Type());
@@ -432,6 +432,7 @@ void moe::launchStreamed(ImplicitLocOpBuilder &b, const Product &product,
   StreamConfig config(product);
   KernelShape shape;
   shape.threads = kThreads;
+  shape.waitsItself = true;
   shape.dynamicShared = config.getSharedBytes();
   constexpr int64_t kMaxThreads = 2048; // of a multiprocessor
   shape.residentBlocks = std::min(kShared / (shape.dynamicShared + kReserved),
@@ -442,7 +443,6 @@ void moe::launchStreamed(ImplicitLocOpBuilder &b, const Product &product,
       kernels.getName(prefix, config.getKey()),
       StreamKernel::getArgumentTypes(b.getContext(), config), shape,
       [&](KernelBuilder &k) { StreamKernel(k, config).build(); });
-  kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
   if (config.scatter)
     setUnordered(kernel);
 

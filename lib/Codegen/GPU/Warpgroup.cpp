@@ -197,7 +197,7 @@ Value moe::getSumColumn(KernelBuilder &b, Value thread) {
 }
 
 //===----------------------------------------------------------------------===//
-// Roles and grids
+// Roles
 //===----------------------------------------------------------------------===//
 
 Value moe::getWarpgroup(KernelBuilder &b) {
@@ -224,15 +224,4 @@ void moe::branch(KernelBuilder &b, Value condition, function_ref<void()> ifTrue,
   ifTrue();
   b.setInsertionPointToStart(op.elseBlock());
   ifFalse();
-}
-
-static void control(KernelBuilder &b, NVVM::GridDepActionKind kind) {
-  NVVM::GriddepcontrolOp::create(
-      b, NVVM::GridDepActionKindAttr::get(b.getContext(), kind));
-}
-void moe::waitForEarlierKernels(KernelBuilder &b) {
-  control(b, NVVM::GridDepActionKind::wait);
-}
-void moe::startNextKernel(KernelBuilder &b) {
-  control(b, NVVM::GridDepActionKind::launch_dependents);
 }

@@ -91,7 +91,7 @@ Value getSumRow(KernelBuilder &b, Value thread);
 Value getSumColumn(KernelBuilder &b, Value thread);
 
 //===----------------------------------------------------------------------===//
-// Roles and grids
+// Roles
 //===----------------------------------------------------------------------===//
 
 /// Number of this thread's warpgroup, known to be the same in all of it.
@@ -102,10 +102,6 @@ void setRegisters(KernelBuilder &b, int64_t count, bool increase);
 /// Runs one of the two; `condition` is the same in a whole warp.
 void branch(KernelBuilder &b, Value condition, function_ref<void()> ifTrue,
             function_ref<void()> ifFalse);
-/// Waits until what earlier kernels wrote can be read.
-void waitForEarlierKernels(KernelBuilder &b);
-/// Lets the next kernel start, though not read.
-void startNextKernel(KernelBuilder &b);
 
 } // namespace mlir::moe
 #endif // MOE_LIB_CODEGEN_GPU_WARPGROUP_H

@@ -174,7 +174,7 @@ void ProductKernel::build() {
               kConsumers * kWarpgroup / 32);
     publishBarriers(b);
   });
-  waitForEarlierKernels(b);
+  b.waitForEarlierKernels();
   if (config.grouped)
     b.when(b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)),
            [&] { table->build(b.global(b.argument(arguments.offsets))); });
@@ -194,11 +194,11 @@ void ProductKernel::build() {
           b.when(b.compare(arith::CmpIPredicate::eq, warp, b.i32(0)),
                  [&] { b.when(elect(b), [&] { produceByBoxes(); }); });
         }
-        startNextKernel(b);
+        b.startNextKernel();
       },
       [&] {
         setRegisters(b, kConsumerRegisters, /*increase=*/true);
-        startNextKernel(b);
+        b.startNextKernel();
         consume();
       });
 }
@@ -656,6 +656,7 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
   shape.threads = (1 + kConsumers) * kWarpgroup;
   shape.dynamicShared = config.getSharedBytes();
   shape.minBlocks = shape.residentBlocks = 1;
+  shape.waitsItself = true;
   std::string prefix = "warpgroup_" + product.getKind().str() + "_" +
                        std::to_string(config.tileRows) + "x" +
                        std::to_string(config.tileColumns);
@@ -663,7 +664,6 @@ static void launch(ImplicitLocOpBuilder &b, const Product &product, Value rows,
       kernels.getName(prefix, config.getKey()),
       ProductKernel::getArgumentTypes(context, config), shape,
       [&](KernelBuilder &k) { ProductKernel(k, config).build(); });
-  kernel->setAttr(MoEDialect::kOverlapsAttr, b.getUnitAttr());
   if (config.scatter)
     setUnordered(kernel);
 
