@@ -307,15 +307,14 @@ NEW(cuDeviceGetName, char *name, int size, moe_cu_device device) {
 NEW(cuDeviceGetAttribute, int *value, int attribute, moe_cu_device device) {
   ENTER;
   (void)device;
-  *value = attribute == MOE_CU_DEVICE_COMPUTE_CAPABILITY_MAJOR
-               ? state.capability / 10
-           : attribute == MOE_CU_DEVICE_COMPUTE_CAPABILITY_MINOR
-               ? state.capability % 10
-           : attribute == MOE_CU_DEVICE_MAX_REGISTERS_PER_BLOCK
-               ? state.max_registers
-           : attribute == MOE_CU_DEVICE_MULTIPROCESSOR_COUNT
-               ? state.multiprocessors
-               : state.max_shared;
+  *value =
+      attribute == MOE_CU_DEVICE_COMPUTE_CAPABILITY_MAJOR
+          ? state.capability / 10
+      : attribute == MOE_CU_DEVICE_COMPUTE_CAPABILITY_MINOR
+          ? state.capability % 10
+      : attribute == MOE_CU_DEVICE_MAX_REGISTERS_PER_BLOCK ? state.max_registers
+      : attribute == MOE_CU_DEVICE_MULTIPROCESSOR_COUNT ? state.multiprocessors
+                                                        : state.max_shared;
   return leave(0);
 }
 

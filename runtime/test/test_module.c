@@ -26,7 +26,8 @@ static void refuse(const char *path, moe_rt_status wanted, const char *why) {
 
 static void test_open(void) {
   for (uint32_t level = 0; level < 6; level++) {
-    moe_rt_options options = {.struct_size = sizeof(options), .max_level = level};
+    moe_rt_options options = {.struct_size = sizeof(options),
+                              .max_level = level};
     moe_rt_module *m = NULL;
     moe_rt_status status = moe_rt_module_open(MOE_FAKE_PATH, &options, &m);
     if (level == 1 || level == 2 || level == 5) {

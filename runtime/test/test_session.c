@@ -16,8 +16,8 @@ static moe_rt_params *params;
 static moe_rt_session *session;
 
 static moe_rt_session *make(int64_t batch, int64_t length, int32_t threads) {
-  moe_rt_session_options options = {sizeof(options), threads, batch, length,
-                                    NULL, NULL};
+  moe_rt_session_options options = {sizeof(options), threads, batch,
+                                    length,          NULL,    NULL};
   moe_rt_session *result = NULL;
   REQUIRE(moe_rt_session_create(module, params, &options, &result) ==
           MOE_RT_OK);
@@ -73,7 +73,7 @@ static void test_create(void) {
   moe_rt_module_close(other);
 #define OPTIONS(why, ...)                                                      \
   do {                                                                         \
-    moe_rt_session_options o = {sizeof(o), __VA_ARGS__, NULL};                       \
+    moe_rt_session_options o = {sizeof(o), __VA_ARGS__, NULL};                 \
     expect(moe_rt_session_create(module, params, &o, &s),                      \
            MOE_RT_INVALID_ARGUMENT, why);                                      \
   } while (0)
@@ -592,8 +592,8 @@ static void test_floats(void) {
 // Threads with a session each on one module; errors are each thread's own.
 static void *run_many(void *argument) {
   long id = (long)(intptr_t)argument;
-  moe_rt_session_options options = {sizeof(options), 1 + (int32_t)id % 2, 1, 4,
-                                    NULL, NULL};
+  moe_rt_session_options options = {
+      sizeof(options), 1 + (int32_t)id % 2, 1, 4, NULL, NULL};
   for (int round = 0; round < 5; round++) {
     moe_rt_session *s = NULL;
     if (moe_rt_session_create(module, params, &options, &s))
