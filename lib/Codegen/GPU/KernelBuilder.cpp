@@ -3,6 +3,7 @@
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
 #include "moe/Dialect/MoE/IR/MoE.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -63,6 +64,49 @@ Value KernelBuilder::widen(Value value) {
   if (value.getType().isF32())
     return value;
   return arith::ExtFOp::create(*this, getF32Type(), value);
+}
+
+Value KernelBuilder::pack(ValueRange elements) {
+  Value vector = LLVM::PoisonOp::create(
+      *this, VectorType::get(elements.size(), elements[0].getType()));
+  for (auto [i, element] : llvm::enumerate(elements))
+    vector = LLVM::InsertElementOp::create(*this, vector, element, i32(i));
+  return vector;
+}
+
+SmallVector<Value> KernelBuilder::unpack(Value vector) {
+  int64_t count = cast<VectorType>(vector.getType()).getNumElements();
+  return llvm::map_to_vector(llvm::seq(count), [&](int64_t i) -> Value {
+    return LLVM::ExtractElementOp::create(*this, vector, i32(i));
+  });
+}
+
+static LLVM::InlineAsmOp buildAssembly(KernelBuilder &b, TypeRange results,
+                                       StringRef text, StringRef constraints,
+                                       ValueRange operands) {
+  return LLVM::InlineAsmOp::create(
+      b, results, operands, text, constraints, /*has_side_effects=*/true,
+      /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
+      ArrayAttr());
+}
+
+void KernelBuilder::assemble(StringRef text, StringRef constraints,
+                             ValueRange operands) {
+  buildAssembly(*this, TypeRange(), text, constraints, operands);
+}
+
+Value KernelBuilder::assembleTied(StringRef text, ValueRange values,
+                                  StringRef clobbers) {
+  SmallVector<std::string> constraints(values.size(), "=f");
+  for (size_t i = 0; i < values.size(); ++i)
+    constraints.push_back(std::to_string(i));
+  if (!clobbers.empty())
+    constraints.push_back(clobbers.str());
+  auto type = LLVM::LLVMStructType::getLiteral(
+      getContext(), SmallVector<Type>(values.size(), getF32Type()));
+  return buildAssembly(*this, type, text, llvm::join(constraints, ","), values)
+      .getResult(0);
 }
 
 Value KernelBuilder::threadId() {

@@ -85,6 +85,9 @@ public:
   }
   /// f16 or bf16 to f32, exact; f32 stays.
   Value widen(Value value);
+  /// The vector of these elements, and the elements of a vector.
+  Value pack(ValueRange elements);
+  SmallVector<Value> unpack(Value vector);
 
   // Where the thread is; i32.
   Value threadId();
@@ -109,6 +112,13 @@ public:
   Value sharedArray(Type element, int64_t size, int64_t alignment = 16);
   /// Start of the dynamic shared memory, aligned to 1024 bytes.
   Value dynamicShared();
+
+  // Inline assembly, never moved or dropped.
+  void assemble(StringRef text, StringRef constraints, ValueRange operands);
+  /// The f32 `values` as a struct, read and written by `text` as far as LLVM
+  /// knows: what computes them stays in front of it, what reads them behind.
+  Value assembleTied(StringRef text, ValueRange values,
+                     StringRef clobbers = "");
 
   // Control flow.
   void barrier(); // of all threads of the block

@@ -137,23 +137,16 @@ void ScatteredRow::add(KernelBuilder &b, ValueRange values, Value address,
                        bool pairs) const {
   // PTX ISA, "red": relaxed, and atomic on the whole device. LLVM has no such
   // instruction for pairs.
-  auto build = [&](StringRef text, StringRef constraints, ValueRange operands) {
-    LLVM::InlineAsmOp::create(
-        b, TypeRange(), operands, text, constraints, /*has_side_effects=*/true,
-        /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
-        LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
-        ArrayAttr());
-  };
   auto products = llvm::map_to_vector(
       values, [&](Value value) { return b.mulF(weight, value); });
   if (pairs && products.size() == 2) {
-    build("red.global.add.v2.f32 [$0], {$1, $2};", "l,f,f,~{memory}",
-          {address, products[0], products[1]});
+    b.assemble("red.global.add.v2.f32 [$0], {$1, $2};", "l,f,f,~{memory}",
+               {address, products[0], products[1]});
     return;
   }
   for (auto [i, product] : llvm::enumerate(products))
-    build("red.global.add.f32 [$0], $1;", "l,f,~{memory}",
-          {b.at(b.getF32Type(), address, b.i32(i)), product});
+    b.assemble("red.global.add.f32 [$0], $1;", "l,f,~{memory}",
+               {b.at(b.getF32Type(), address, b.i32(i)), product});
 }
 
 bool moe::canAddPairs(const GPUTarget &target, int64_t n) {

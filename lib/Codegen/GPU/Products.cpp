@@ -405,29 +405,6 @@ void TileKernel::buildTile() {
   finish(sums);
 }
 
-/// The same f32 values; what computes them stays in front of here.
-static SmallVector<Value> pin(KernelBuilder &b, ValueRange values) {
-  std::string constraints;
-  for (size_t i = 0; i < values.size(); ++i)
-    constraints += "=f,";
-  for (size_t i = 0; i < values.size(); ++i)
-    constraints += std::to_string(i) + ",";
-  constraints.pop_back();
-  auto type = LLVM::LLVMStructType::getLiteral(
-      b.getContext(), SmallVector<Type>(values.size(), b.getF32Type()));
-  Value all =
-      LLVM::InlineAsmOp::create(
-          b, type, values, "", constraints, /*has_side_effects=*/true,
-          /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
-          LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
-          ArrayAttr())
-          .getResult(0);
-  return llvm::map_to_vector(llvm::seq<int64_t>(values.size()),
-                             [&](int64_t i) -> Value {
-                               return LLVM::ExtractValueOp::create(b, all, i);
-                             });
-}
-
 void TileKernel::finish(ValueRange sums) {
   SmallVector<Value> rowsInside = multiplier->getRows();
   if (!config.scatter) {
@@ -443,7 +420,11 @@ void TileKernel::finish(ValueRange sums) {
   // A row at a time: token and weight of all of them would take registers that
   // the sums have. So would the operands of the last products, if those sank
   // into the branches below.
-  SmallVector<Value> computed = pin(b, sums);
+  Value all = b.assembleTied("", sums);
+  SmallVector<Value> computed = llvm::map_to_vector(
+      llvm::seq<int64_t>(sums.size()), [&](int64_t i) -> Value {
+        return LLVM::ExtractValueOp::create(b, all, i);
+      });
   for (auto [i, inside] : llvm::enumerate(rowsInside))
     b.when(b.less(inside, rows), [&, i = i, inside = inside] {
       auto scattered =
@@ -528,10 +509,7 @@ void TileKernel::store(ValueRange sums, int64_t i, Value inside,
   Value value = results[0];
   if (count > 1) {
     type = VectorType::get(count, config.out);
-    auto wide = VectorType::get(count, b.getF32Type());
-    value = LLVM::PoisonOp::create(b, wide);
-    for (auto [place, result] : llvm::enumerate(results))
-      value = LLVM::InsertElementOp::create(b, value, result, b.i32(place));
+    value = b.pack(results);
   }
   if (!config.out.isF32())
     value = arith::TruncFOp::create(b, type, value);

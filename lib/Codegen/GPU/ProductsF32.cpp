@@ -70,9 +70,8 @@ SmallVector<Value> ExactMultiplier::loadQuad(Type type, SharedRows rows,
       rows.at(b, row, fixedRow, /*varying=*/Value(), place / SharedRows::kChunk,
               place % SharedRows::kChunk);
   Value quad = b.load(VectorType::get(kQuad, type), address, kQuad * bytes);
-  return llvm::map_to_vector(llvm::seq(kQuad), [&](int64_t i) {
-    return b.widen(LLVM::ExtractElementOp::create(b, quad, b.i32(i)));
-  });
+  return llvm::map_to_vector(b.unpack(quad),
+                             [&](Value value) { return b.widen(value); });
 }
 
 SmallVector<Value> ExactMultiplier::multiply(SharedRows a,

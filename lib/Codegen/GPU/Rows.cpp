@@ -109,16 +109,10 @@ protected:
     return b.at(getChunkType(), b.global(b.argument(argument)), number);
   }
   SmallVector<Value> loadChunk(Value address) {
-    Value all = b.load(getChunkType(), address, 4 * shape.width);
-    return llvm::map_to_vector(llvm::seq(shape.width), [&](int64_t i) -> Value {
-      return LLVM::ExtractElementOp::create(b, all, b.i32(i));
-    });
+    return b.unpack(b.load(getChunkType(), address, 4 * shape.width));
   }
   void storeChunk(ArrayRef<Value> values, Value address) {
-    Value all = LLVM::PoisonOp::create(b, getChunkType());
-    for (auto [i, value] : llvm::enumerate(values))
-      all = LLVM::InsertElementOp::create(b, all, value, b.i32(i));
-    b.store(all, address, 4 * shape.width);
+    b.store(b.pack(values), address, 4 * shape.width);
   }
 
   KernelBuilder &b;

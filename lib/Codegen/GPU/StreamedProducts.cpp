@@ -294,8 +294,7 @@ SmallVector<Value> StreamKernel::unpack(Value address) {
   auto vector = VectorType::get(4, b.getI32Type());
   Value words = b.load(vector, address, 16);
   SmallVector<Value> values;
-  for (int64_t i = 0; i < 4; ++i) {
-    Value word = LLVM::ExtractElementOp::create(b, words, b.i32(i));
+  for (Value word : b.unpack(words)) {
     if (config.element.isBF16()) {
       // Its bits are the upper half of the f32.
       for (Value bits : {b.shl(word, 16), b.bitAnd(word, b.i32(-65536))})
@@ -304,9 +303,8 @@ SmallVector<Value> StreamKernel::unpack(Value address) {
     }
     Value pair =
         LLVM::BitcastOp::create(b, VectorType::get(2, config.element), word);
-    for (int64_t j = 0; j < 2; ++j)
-      values.push_back(
-          b.widen(LLVM::ExtractElementOp::create(b, pair, b.i32(j))));
+    for (Value value : b.unpack(pair))
+      values.push_back(b.widen(value));
   }
   return values;
 }

@@ -167,25 +167,12 @@ void moe::waitForPrevious(KernelBuilder &b) {
 Value moe::waitForSums(KernelBuilder &b, Value sums) {
   // In one piece of assembly with all sums: nothing else orders their readers
   // behind the wait.
-  auto type = cast<LLVM::LLVMStructType>(sums.getType());
-  int64_t count = type.getBody().size();
-  SmallVector<Value> values;
-  std::string constraints;
-  for (int64_t i = 0; i < count; ++i) {
-    values.push_back(LLVM::ExtractValueOp::create(b, sums, i));
-    constraints += "=f,";
-  }
-  for (int64_t i = 0; i < count; ++i)
-    constraints += std::to_string(i) + ",";
-  constraints += "~{memory}";
-  return LLVM::InlineAsmOp::create(
-             b, type, values, "wgmma.wait_group.sync.aligned 0;", constraints,
-             /*has_side_effects=*/true, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None,
-             LLVM::AsmDialectAttr::get(b.getContext(),
-                                       LLVM::AsmDialect::AD_ATT),
-             ArrayAttr())
-      .getResult(0);
+  int64_t count = cast<LLVM::LLVMStructType>(sums.getType()).getBody().size();
+  auto values = llvm::map_to_vector(llvm::seq(count), [&](int64_t i) -> Value {
+    return LLVM::ExtractValueOp::create(b, sums, i);
+  });
+  return b.assembleTied("wgmma.wait_group.sync.aligned 0;", values,
+                        "~{memory}");
 }
 
 Value moe::getSumRow(KernelBuilder &b, Value thread) {

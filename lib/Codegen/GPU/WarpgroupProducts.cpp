@@ -453,9 +453,7 @@ SmallVector<Value> ProductKernel::evaluate(const Tile &tile, Value sums,
 
 /// Two results in the type of the destination.
 Value ProductKernel::pack(ArrayRef<Value> results) {
-  Value pair = LLVM::PoisonOp::create(b, VectorType::get(2, b.getF32Type()));
-  for (auto [i, result] : llvm::enumerate(results))
-    pair = LLVM::InsertElementOp::create(b, pair, result, b.i32(i));
+  Value pair = b.pack(results);
   if (config.out.isF32())
     return pair;
   return arith::TruncFOp::create(b, VectorType::get(2, config.out), pair);
@@ -551,7 +549,6 @@ void ProductKernel::storeTransposed(const Tile &tile, Value sums, int64_t half,
   Value own = b.add(firstColumn, b.mul(b.bitAnd(thread, b.i32(3)), b.i32(6)));
   Value firstAddress = getAddress(b.add(tile.row, row), own);
   Value rowExists = b.less(row, tile.rows);
-  auto words = VectorType::get(4, b.getI32Type());
   for (int64_t first = 0; first < config.getBoxColumns() / 8; first += 4) {
     SmallVector<Value> group;
     for (int64_t i = first; i < first + 4; ++i) {
@@ -570,10 +567,8 @@ void ProductKernel::storeTransposed(const Tile &tile, Value sums, int64_t half,
     if (config.tail)
       exists = b.bitAnd(exists, b.less(b.add(own, b.i32(8 * first)), n));
     b.when(exists, [&] {
-      Value value = LLVM::PoisonOp::create(b, words);
-      for (auto [i, word] : llvm::enumerate(group))
-        value = LLVM::InsertElementOp::create(b, value, word, b.i32(i));
-      b.store(value, b.at(config.out, firstAddress, b.i32(8 * first)), 16);
+      b.store(b.pack(group), b.at(config.out, firstAddress, b.i32(8 * first)),
+              16);
     });
   }
 }
