@@ -8,12 +8,6 @@
 
 using namespace moe::emu;
 
-static std::string hex(uint64_t value) {
-  char text[32];
-  snprintf(text, sizeof text, "0x%llx", (unsigned long long)value);
-  return text;
-}
-
 //===----------------------------------------------------------------------===//
 // The unit
 //===----------------------------------------------------------------------===//

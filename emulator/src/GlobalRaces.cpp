@@ -149,12 +149,6 @@ static uint32_t lineOf(uint32_t where) {
 }
 static uint32_t laneOf(uint32_t where) { return where >> RacePage::kLineBits; }
 
-static std::string hex(uint64_t value) {
-  char text[32];
-  snprintf(text, sizeof text, "0x%llx", (unsigned long long)value);
-  return text;
-}
-
 /// What the program calls an allocation: a parameter or a variable that holds
 /// its address; "" if neither does.
 static std::string nameOf(const Launch &launch, const Allocation &allocation) {

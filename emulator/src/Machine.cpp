@@ -101,7 +101,7 @@ Step Warp::fault(const Instruction &at, const std::string &text, int lane) {
   return Step::Fault;
 }
 
-static std::string hex(uint64_t value) {
+std::string moe::emu::hex(uint64_t value) {
   char text[32];
   snprintf(text, sizeof text, "0x%llx", (unsigned long long)value);
   return text;

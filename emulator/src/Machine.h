@@ -326,6 +326,9 @@ public:
     Space space = Space::Global;
     uint32_t sharedAddress = 0;
     Allocation *allocation = nullptr; // of global memory
+    uint64_t offset() const {         // in it
+      return uint64_t(data - allocation->data.data());
+    }
   };
   bool resolve(const Instruction &at, Space space, uint64_t address,
                unsigned size, unsigned lane, Place &place);
@@ -404,15 +407,25 @@ private:
   std::string describeWarps() const;
 };
 
+/// "0x1f", as addresses are shown.
+std::string hex(uint64_t value);
+
 /// Checks of `size` bytes at a place, and what a store leaves behind. False
 /// after Warp::fault.
 bool checkReadable(Warp &warp, const Instruction &at, const Warp::Place &place,
                    unsigned size, unsigned lane, Access access = Access::Read);
 bool checkWritable(Warp &warp, const Instruction &at, const Warp::Place &place,
                    unsigned size, unsigned lane, Access access = Access::Write);
-/// The same as for launches that overlap; `writes`: what the access does.
-bool checkSettled(Warp &warp, const Instruction &at, unsigned lane, bool writes,
-                  const Allocation &allocation, uint64_t offset, uint64_t size);
+/// The same for launches that overlap; `writes`: what the access does.
+bool checkUnsettled(Warp &warp, const Instruction &at, unsigned lane,
+                    bool writes, const Allocation &allocation, uint64_t offset,
+                    uint64_t size);
+inline bool checkSettled(Warp &warp, const Instruction &at, unsigned lane,
+                         bool writes, const Allocation &allocation,
+                         uint64_t offset, uint64_t size) {
+  return warp.settled >> lane & 1 ||
+         checkUnsettled(warp, at, lane, writes, allocation, offset, size);
+}
 void markUnsettled(Allocation &allocation, uint64_t offset, uint64_t size);
 bool decodeGridControl(const DecodeContext &c, Instruction &i);
 void markWritten(Warp &warp, const Warp::Place &place, unsigned size);

@@ -47,7 +47,7 @@ bool moe::emu::checkReadable(Warp &w, const Instruction &i,
   }
   if (place.allocation &&
       !checkSettled(w, i, lane, /*writes=*/false, *place.allocation,
-                    uint64_t(place.data - place.allocation->data.data()), size))
+                    place.offset(), size))
     return false;
   RaceDetector *races = w.block->races.get();
   if (!races)
@@ -60,7 +60,7 @@ bool moe::emu::checkReadable(Warp &w, const Instruction &i,
       access == Access::StrongWrite)
     return true;
   return races->accessGlobal(access, w, i, lane, *place.allocation,
-                             uint64_t(place.data - a->data.data()), size);
+                             place.offset(), size);
 }
 bool moe::emu::checkWritable(Warp &w, const Instruction &i,
                              const Warp::Place &place, unsigned size,
@@ -87,22 +87,21 @@ bool moe::emu::checkWritable(Warp &w, const Instruction &i,
   }
   if (place.allocation &&
       !checkSettled(w, i, lane, /*writes=*/true, *place.allocation,
-                    uint64_t(place.data - place.allocation->data.data()), size))
+                    place.offset(), size))
     return false;
   RaceDetector *races = w.block->races.get();
   if (!races)
     return true;
   if (place.space == Space::Shared)
     return races->write(w, i, lane, place.sharedAddress, size);
-  Allocation *a = place.allocation;
-  return !a || races->accessGlobal(access, w, i, lane, *a,
-                                   uint64_t(place.data - a->data.data()), size);
+  return !place.allocation ||
+         races->accessGlobal(access, w, i, lane, *place.allocation,
+                             place.offset(), size);
 }
 void moe::emu::markWritten(Warp &w, const Warp::Place &place, unsigned size) {
   uint8_t bits = Initialized;
   if (place.allocation)
-    markUnsettled(*place.allocation,
-                  uint64_t(place.data - place.allocation->data.data()), size);
+    markUnsettled(*place.allocation, place.offset(), size);
   if (place.space == Space::Shared) {
     Block &block = *w.block;
     if (block.tracksProxies) {

@@ -21,11 +21,12 @@ void GlobalMemory::startLaunch(bool overlaps, bool keepsEarlier) {
     if (!a.isUnsettled.exchange(false))
       continue;
     uint8_t left = 0;
-    for (std::atomic<uint8_t> &bits : a.unsettled) {
-      uint8_t next = 0;
+    // No block runs meanwhile.
+    for (std::atomic<uint8_t> &unit : a.unsettled) {
+      uint8_t bits = unit.load(std::memory_order_relaxed), next = 0;
       if (overlaps)
         next = uint8_t(bits >> 1 | (keepsEarlier ? bits & Earlier : 0));
-      bits = next;
+      unit.store(next, std::memory_order_relaxed);
       left |= next;
     }
     a.isUnsettled = left != 0;
@@ -45,11 +46,9 @@ void moe::emu::markUnsettled(Allocation &a, uint64_t offset, uint64_t size) {
     a.isUnsettled.store(true, std::memory_order_relaxed);
 }
 
-bool moe::emu::checkSettled(Warp &w, const Instruction &at, unsigned lane,
-                            bool writes, const Allocation &a, uint64_t offset,
-                            uint64_t size) {
-  if (w.settled >> lane & 1)
-    return true;
+bool moe::emu::checkUnsettled(Warp &w, const Instruction &at, unsigned lane,
+                              bool writes, const Allocation &a, uint64_t offset,
+                              uint64_t size) {
   const char *why = nullptr;
   if (writes)
     why = "writes global memory where the kernel in front may still be at work";
