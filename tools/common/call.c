@@ -66,17 +66,23 @@ void tool_call_close(tool_call *call) {
   memset(call, 0, sizeof(*call));
 }
 
+int tool_call_shape(tool_call *call, size_t output, const char *file) {
+  tool_tensor *tensor = &call->outputs[output];
+  tool_tensor_free(tensor);
+  moe_rt_status status = moe_rt_output_shape(
+      call->session, call->function, call->input_views, call->num_inputs,
+      output, &tensor->rank, tensor->shape);
+  return status ? tool_fail(status, file) : TOOL_OK;
+}
+
 int tool_call_allocate(tool_call *call, const char *file) {
   for (size_t i = 0; i < call->num_inputs; i++)
     call->input_views[i] = tool_tensor_view(&call->inputs[i]);
   for (size_t i = 0; i < call->num_outputs; i++) {
     tool_tensor *output = &call->outputs[i];
-    tool_tensor_free(output);
-    moe_rt_status status =
-        moe_rt_output_shape(call->session, call->function, call->input_views,
-                            call->num_inputs, i, &output->rank, output->shape);
-    if (status)
-      return tool_fail(status, file);
+    int code = tool_call_shape(call, i, file);
+    if (code)
+      return code;
     if (call->wanted[i] && !tool_tensor_alloc(output)) {
       tool_error("not enough memory for output '%s' of shape %s",
                  MOE_Q(output->name), TOOL_SHAPE(output->shape, output->rank));

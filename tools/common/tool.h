@@ -190,6 +190,9 @@ typedef struct {
 int tool_call_open(const moe_rt_module *module, const char *function,
                    tool_call *call);
 void tool_call_close(tool_call *call);
+/// Finds the shape of an output, once the views of the inputs are set; what the
+/// tensor held is gone. `file`: as below.
+int tool_call_shape(tool_call *call, size_t output, const char *file);
 /// Makes room for the wanted outputs, once the inputs are there. `file` (may be
 /// NULL) says where those come from.
 int tool_call_allocate(tool_call *call, const char *file);

@@ -252,18 +252,14 @@ static int make_outputs(bench_gpu_call *c) {
   use_set(c, 0);
   for (size_t i = 0; i < call->num_outputs; i++) {
     tool_tensor *output = &call->outputs[i];
-    tool_tensor_free(output);
-    moe_rt_status status =
-        moe_rt_output_shape(call->session, call->function, call->input_views,
-                            call->num_inputs, i, &output->rank, output->shape);
-    if (status)
-      return tool_fail(status, NULL);
+    int code = tool_call_shape(call, i, NULL);
+    if (code)
+      return code;
     size_t bytes;
     if (!tool_tensor_size(output, true, &bytes))
       return tool_out_of_memory();
-    int code = call->wanted[i]
-                   ? bench_gpu_alloc(c->gpu, bytes, "an output", &c->outputs[i])
-                   : TOOL_OK;
+    if (call->wanted[i])
+      code = bench_gpu_alloc(c->gpu, bytes, "an output", &c->outputs[i]);
     if (code)
       return code;
     call->output_views[i] = device_view(c->gpu, output, c->outputs[i]);

@@ -36,6 +36,15 @@ struct bench_probes {
 // Text
 //===----------------------------------------------------------------------===//
 
+/// Numbers the threads of the grid: this one in r5, how many there are in r6.
+#define COUNT_THREADS                                                          \
+  "  mov.u32 %r1, %tid.x;\n"                                                   \
+  "  mov.u32 %r2, %ctaid.x;\n"                                                 \
+  "  mov.u32 %r3, %ntid.x;\n"                                                  \
+  "  mov.u32 %r4, %nctaid.x;\n"                                                \
+  "  mad.lo.u32 %r5, %r2, %r3, %r1;\n"                                         \
+  "  mul.lo.u32 %r6, %r3, %r4;\n"
+
 /// fill: word i becomes i. read: every thread adds up the words of its share,
 /// neighbouring threads neighbouring 16 bytes.
 static const char memory_text[] =
@@ -47,14 +56,7 @@ static const char memory_text[] =
     "  .reg .b64 %rd<2>;\n"
     "  .reg .pred %p;\n"
     "  ld.param.u64 %rd0, [buffer];\n"
-    "  ld.param.u32 %r0, [words];\n"
-    "  mov.u32 %r1, %tid.x;\n"
-    "  mov.u32 %r2, %ctaid.x;\n"
-    "  mov.u32 %r3, %ntid.x;\n"
-    "  mov.u32 %r4, %nctaid.x;\n"
-    "  mad.lo.u32 %r5, %r2, %r3, %r1;\n"
-    "  mul.lo.u32 %r6, %r3, %r4;\n"
-    "$next:\n"
+    "  ld.param.u32 %r0, [words];\n" COUNT_THREADS "$next:\n"
     "  setp.ge.u32 %p, %r5, %r0;\n"
     "  @%p bra $done;\n"
     "  mad.wide.u32 %rd1, %r5, 4, %rd0;\n"
@@ -72,13 +74,7 @@ static const char memory_text[] =
     "  .reg .pred %p;\n"
     "  ld.param.u64 %rd0, [buffer];\n"
     "  ld.param.u64 %rd5, [sums];\n"
-    "  ld.param.u32 %r0, [iterations];\n"
-    "  mov.u32 %r1, %tid.x;\n"
-    "  mov.u32 %r2, %ctaid.x;\n"
-    "  mov.u32 %r3, %ntid.x;\n"
-    "  mov.u32 %r4, %nctaid.x;\n"
-    "  mad.lo.u32 %r5, %r2, %r3, %r1;\n"
-    "  mul.lo.u32 %r6, %r3, %r4;\n"
+    "  ld.param.u32 %r0, [iterations];\n" COUNT_THREADS
     "  mad.wide.u32 %rd1, %r5, 16, %rd0;\n"
     "  mul.wide.u32 %rd6, %r6, 16;\n"
     "  mov.u32 %r7, 0;\n"
