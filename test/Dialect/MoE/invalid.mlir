@@ -1676,3 +1676,33 @@ module attributes {moe.vocab = 1} {}
 
 // expected-error@+1 {{moe.model is not an attribute of func.func}}
 func.func private @operation_attribute() attributes {moe.model = "mixtral"}
+
+// -----
+
+// expected-error@+1 {{moe.resident_blocks must be a number of blocks as i32, 1 to 32}}
+func.func private @no_resident_blocks() attributes {moe.resident_blocks = 0 : i32}
+
+// -----
+
+// expected-error@+1 {{moe.resident_blocks must be a number of blocks as i32, 1 to 32}}
+func.func private @many_resident_blocks() attributes {moe.resident_blocks = 33 : i32}
+
+// -----
+
+// expected-error@+1 {{moe.resident_blocks must be a number of blocks as i32, 1 to 32}}
+func.func private @wide_resident_blocks() attributes {moe.resident_blocks = 1 : i64}
+
+// -----
+
+// expected-error@+1 {{moe.dynamic_shared must be a number of bytes as i32}}
+func.func private @dynamic_shared() attributes {moe.dynamic_shared = -1 : i32}
+
+// -----
+
+// expected-error@+1 {{moe.overlaps must be a unit attribute}}
+func.func private @overlaps() attributes {moe.overlaps = 1 : i32}
+
+// -----
+
+// expected-error@+1 {{moe.unordered must be a unit attribute}}
+func.func private @unordered() attributes {moe.unordered = true}
